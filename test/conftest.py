@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A net under every pytest test: one that hangs is ended after TEST_TIMEOUT seconds and fails alone."""
+import os
+import signal
+
+import pytest
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    seconds = int(os.environ.get("TEST_TIMEOUT", "600"))
+
+    def on_alarm(signum, frame):
+        pytest.fail(f"no end after {seconds} s (TEST_TIMEOUT)")
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
