@@ -2,10 +2,10 @@
 /*
  * Region memory: one arena a request, a reconcile or a batch; everything in it is freed at once.
  *
- * An arena has a byte cap. When the cap or the heap is exhausted an allocation returns NULL and the arena stays
- * failed until it is cleared, so a builder may go on with NULLs (the JSON functions accept them) and ask
- * arena_failed() once at the end. Chunks grow from 4 kB to 256 kB; memory is 16-byte aligned.
- * Not thread-safe: an arena belongs to one thread at a time.
+ * An arena has a byte cap. When the cap or the heap is exhausted an allocation returns NULL and the
+ * arena stays failed until it is cleared, so a builder may go on with NULLs (the JSON functions
+ * accept them) and ask arena_failed() once at the end. Chunks grow from 4 kB to 256 kB; memory is
+ * 16-byte aligned. Not thread-safe: an arena belongs to one thread at a time.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -30,7 +30,7 @@ struct arena {
 
 void arena_init(struct arena *a, size_t cap); /* no allocation yet; cap 0 = ARENA_CAP_DEFAULT */
 void arena_fini(struct arena *a);             /* frees all; the arena may be used again */
-void arena_clear(struct arena *a);            /* forgets all, keeps one chunk for reuse, resets `failed` */
+void arena_clear(struct arena *a); /* forgets all, keeps one chunk for reuse, resets `failed` */
 
 void *arena_alloc(struct arena *a, size_t n);  /* uninitialised; NULL when failed */
 void *arena_zalloc(struct arena *a, size_t n); /* zeroed */

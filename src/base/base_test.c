@@ -117,15 +117,19 @@ static void a_map_holds_what_was_put(void **state)
     struct map m = MAP_INIT;
     char key[16];
     for (uintptr_t i = 1; i <= 2000; i++) {
-        assert_int_equal(map_put(&m, str_n(key, (size_t)snprintf(key, sizeof(key), "k%d", (int)i)), (void *)i, NULL), 0);
+        assert_int_equal(map_put(&m, str_n(key, (size_t)snprintf(key, sizeof(key), "k%d", (int)i)),
+                                 (void *)i, NULL),
+                         0);
     }
     for (uintptr_t i = 1; i <= 2000; i += 2) {
-        assert_ptr_equal(map_del(&m, str_n(key, (size_t)snprintf(key, sizeof(key), "k%d", (int)i))), (void *)i);
+        assert_ptr_equal(map_del(&m, str_n(key, (size_t)snprintf(key, sizeof(key), "k%d", (int)i))),
+                         (void *)i);
     }
     assert_int_equal(map_len(&m), 1000);
     for (uintptr_t i = 1; i <= 2000; i++) {
         void *want = i % 2 ? NULL : (void *)i;
-        assert_ptr_equal(map_get(&m, str_n(key, (size_t)snprintf(key, sizeof(key), "k%d", (int)i))), want);
+        assert_ptr_equal(map_get(&m, str_n(key, (size_t)snprintf(key, sizeof(key), "k%d", (int)i))),
+                         want);
     }
     map_fini(&m, NULL);
 }

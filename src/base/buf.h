@@ -32,7 +32,8 @@ void buf_fini(struct buf *b);  /* frees; usable again */
 void buf_finip(struct buf *b); /* for CLEANUP(buf_finip) */
 void buf_clear(struct buf *b); /* forgets the content, keeps the memory unless it is over 64 kB */
 
-int buf_append(struct buf *b, const void *p, size_t n); /* 0 or -ENOMEM / -EMSGSIZE (over the limit) */
+int buf_append(struct buf *b, const void *p,
+               size_t n); /* 0 or -ENOMEM / -EMSGSIZE (over the limit) */
 int buf_append_str(struct buf *b, struct str s);
 int buf_puts(struct buf *b, const char *s);
 int buf_putc(struct buf *b, char c);

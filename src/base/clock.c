@@ -74,7 +74,8 @@ static bool digits(struct str s, size_t at, size_t n, int *ret)
     return true;
 }
 
-/* Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's civil calendar arithmetic). */
+/* Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's civil calendar arithmetic).
+ */
 static int64_t days_of(int y, int m, int d)
 {
     y -= m <= 2;
@@ -103,9 +104,10 @@ static bool parse_offset(struct str s, size_t at, int64_t *ret_s)
 int time_parse(struct str s, struct wall *ret)
 {
     int y, mo, d, h, mi, sec;
-    if (s.n < 20 || !digits(s, 0, 4, &y) || s.p[4] != '-' || !digits(s, 5, 2, &mo) || s.p[7] != '-' ||
-        !digits(s, 8, 2, &d) || (s.p[10] != 'T' && s.p[10] != 't') || !digits(s, 11, 2, &h) ||
-        s.p[13] != ':' || !digits(s, 14, 2, &mi) || s.p[16] != ':' || !digits(s, 17, 2, &sec)) {
+    if (s.n < 20 || !digits(s, 0, 4, &y) || s.p[4] != '-' || !digits(s, 5, 2, &mo) ||
+        s.p[7] != '-' || !digits(s, 8, 2, &d) || (s.p[10] != 'T' && s.p[10] != 't') ||
+        !digits(s, 11, 2, &h) || s.p[13] != ':' || !digits(s, 14, 2, &mi) || s.p[16] != ':' ||
+        !digits(s, 17, 2, &sec)) {
         return -EINVAL;
     }
     if (mo < 1 || mo > 12 || d < 1 || d > 31 || h > 23 || mi > 59 || sec > 60) {
@@ -133,7 +135,8 @@ int time_parse(struct str s, struct wall *ret)
 static char *two_units(int64_t big, char big_unit, int64_t small, char small_unit, char *out)
 {
     if (small) {
-        (void)snprintf(out, AGE_TEXT_SIZE, "%lld%c%lld%c", (long long)big, big_unit, (long long)small, small_unit);
+        (void)snprintf(out, AGE_TEXT_SIZE, "%lld%c%lld%c", (long long)big, big_unit,
+                       (long long)small, small_unit);
     } else {
         (void)snprintf(out, AGE_TEXT_SIZE, "%lld%c", (long long)big, big_unit);
     }

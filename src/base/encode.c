@@ -110,7 +110,8 @@ static int encode64(struct buf *out, const void *p, size_t n, const char *alphab
         uint32_t v = (uint32_t)b[i] << 16;
         v |= left > 1 ? (uint32_t)b[i + 1] << 8 : 0;
         v |= left > 2 ? b[i + 2] : 0;
-        char q[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63], alphabet[v >> 6 & 63], alphabet[v & 63]};
+        char q[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63], alphabet[v >> 6 & 63],
+                     alphabet[v & 63]};
         size_t len = left + 1;
         while (pad && len < 4) {
             q[len++] = '=';
@@ -210,8 +211,8 @@ int percent_encode(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
-                     c == '.' || c == '_' || c == '~';
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     c == '-' || c == '.' || c == '_' || c == '~';
         int rc = plain ? buf_putc(out, (char)c) : buf_printf(out, "%%%02X", c);
         if (rc < 0) {
             return rc;

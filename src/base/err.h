@@ -2,9 +2,10 @@
 /*
  * Errors that a person can read.
  *
- * A function returns >= 0 or a negative code of errors.def. Where a person will read the failure, its last
- * parameter is a struct err *, filled only on failure: set once where it happened, wrapped on the way up, so
- * that the text reads "start pod 'x': mount '/y': Permission denied". err may be NULL everywhere.
+ * A function returns >= 0 or a negative code of errors.def. Where a person will read the failure,
+ * its last parameter is a struct err *, filled only on failure: set once where it happened, wrapped
+ * on the way up, so that the text reads "start pod 'x': mount '/y': Permission denied". err may be
+ * NULL everywhere.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

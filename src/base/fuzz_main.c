@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replays corpus files through a fuzz target that was built without libFuzzer: each argument is a file or a
- * directory of files. Prints how many inputs ran; none at all is a failure, so that a lost corpus is seen.
+ * Replays corpus files through a fuzz target that was built without libFuzzer: each argument is a
+ * file or a directory of files. Prints how many inputs ran; none at all is a failure, so that a
+ * lost corpus is seen.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -64,9 +64,10 @@ static inline void list_splice(struct list *to, struct list *from)
     }
 }
 
-#define LIST_FOR_EACH(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
+#define LIST_FOR_EACH(pos, head) \
+    for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 /* The body may remove pos (and only pos). */
-#define LIST_FOR_EACH_SAFE(pos, head) \
+#define LIST_FOR_EACH_SAFE(pos, head)                                             \
     for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head); \
          pos = pos##_next, pos##_next = pos->next)
 

@@ -42,8 +42,8 @@ void log_write(enum log_level level, const char *fmt, ...)
         return;
     }
     char line[2048], now[TIME_TEXT_SIZE];
-    int n = snprintf(line, sizeof(line) - 1, "%s %s %s: ", time_text_micro(wall_now(), now), names[level],
-                     program_name);
+    int n = snprintf(line, sizeof(line) - 1, "%s %s %s: ", time_text_micro(wall_now(), now),
+                     names[level], program_name);
     va_list ap;
     va_start(ap, fmt);
     int m = vsnprintf(line + n, sizeof(line) - 1 - (size_t)n, fmt, ap);

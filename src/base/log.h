@@ -2,8 +2,9 @@
 /*
  * Logging: one line an event on stderr, "TIME LEVEL program: text key=value ...".
  *
- * Library code logs at debug only; the caller that stops an error logs it, once. A failure that is passed over
- * ends ", ignoring". No secrets: never log tokens, keys or Secret data. Thread-safe (one write a line).
+ * Library code logs at debug only; the caller that stops an error logs it, once. A failure that is
+ * passed over ends ", ignoring". No secrets: never log tokens, keys or Secret data. Thread-safe
+ * (one write a line).
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -20,11 +21,11 @@ int log_level_parse(struct str s, enum log_level *ret); /* debug info warn error
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_debug(...) \
-    do { \
-        if (log_enabled(LOG_DEBUG)) { \
+#define log_debug(...)                         \
+    do {                                       \
+        if (log_enabled(LOG_DEBUG)) {          \
             log_write(LOG_DEBUG, __VA_ARGS__); \
-        } \
+        }                                      \
     } while (0)
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)

@@ -83,12 +83,14 @@ void map_fini(struct map *m, void (*free_fn)(void *value))
     map_init(m);
 }
 
-/* The slot that holds key, or the empty slot where it would go. cap is a power of two and never full. */
+/* The slot that holds key, or the empty slot where it would go. cap is a power of two and never
+ * full. */
 static struct map_slot *probe(struct map_slot *slots, size_t cap, uint32_t hash, struct str key)
 {
     size_t i = hash & (cap - 1);
     while (slots[i].key) {
-        if (slots[i].hash == hash && slots[i].n == key.n && memcmp(slots[i].key, key.p, key.n) == 0) {
+        if (slots[i].hash == hash && slots[i].n == key.n &&
+            memcmp(slots[i].key, key.p, key.n) == 0) {
             break;
         }
         i = (i + 1) & (cap - 1);

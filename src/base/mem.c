@@ -95,7 +95,8 @@ void mem_freep(void *pp)
 void fd_closep(int *fd)
 {
     if (*fd >= 0) {
-        (void)close(*fd); /* nothing can be done about a failing close of a read or temporary descriptor */
+        (void)close(
+            *fd); /* nothing can be done about a failing close of a read or temporary descriptor */
         *fd = -EBADF;
     }
 }

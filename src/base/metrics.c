@@ -36,8 +36,9 @@ int64_t metric_get(enum metric m)
 int metrics_print(struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-        (void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRId64 "\n", table[i].name, table[i].help,
-                         table[i].name, table[i].type, table[i].name, metric_get((enum metric)i));
+        (void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRId64 "\n", table[i].name,
+                         table[i].help, table[i].name, table[i].type, table[i].name,
+                         metric_get((enum metric)i));
     }
     return buf_failed(out) ? -ENOMEM : 0; /* sticky: asked once */
 }

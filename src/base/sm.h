@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Table-driven state machine: the states, their names and the allowed moves are data. Every move is checked
- * (a forbidden one is a bug and asserts) and traced at debug level.
+ * Table-driven state machine: the states, their names and the allowed moves are data. Every move is
+ * checked (a forbidden one is a bug and asserts) and traced at debug level.
  *
  *     static const struct sm_state states[] = {
  *         [POD_NEW] = {"new", SM_TO(POD_STARTING) | SM_TO(POD_DEAD)}, ...
