@@ -2,11 +2,13 @@
 /*
  * The one way in which controllers, the node agent and the programs talk to an API server.
  *
- * Two implementations stand behind it: in-process (a call goes straight into the server's request code, without
- * sockets) and HTTP (another process, another machine, a stock Kubernetes). A user never learns which.
+ * Two implementations stand behind it: in-process (a call goes straight into the server's request
+ * code, without sockets) and HTTP (another process, another machine, a stock Kubernetes). A user
+ * never learns which.
  *
- * Loop thread only. A call is one-shot and caller-allocated: embed struct api_call, zero it, set done and arg,
- * start it. done comes exactly once and never inside api_call_start(); the call may be reused or freed in it.
+ * Loop thread only. A call is one-shot and caller-allocated: embed struct api_call, zero it, set
+ * done and arg, start it. done comes exactly once and never inside api_call_start(); the call may
+ * be reused or freed in it.
  */
 #ifndef API_CLIENT_H
 #define API_CLIENT_H
@@ -29,10 +31,11 @@ enum api_patch { API_PATCH_MERGE, API_PATCH_STRATEGIC, API_PATCH_JSON };
 struct api_request {
     enum api_verb verb;
     const struct kind *kind;
-    const char *ns;          /* NULL or "" for cluster-scoped kinds and for lists over all namespaces */
-    const char *name;        /* NULL for lists and for creates with generateName */
+    const char *ns;   /* NULL or "" for cluster-scoped kinds and for lists over all namespaces */
+    const char *name; /* NULL for lists and for creates with generateName */
     const char *subresource; /* NULL, "status", "scale", "binding", "eviction", "finalize" */
-    const struct json *body; /* create, update, patch; borrowed for the duration of api_call_start() */
+    const struct json
+        *body; /* create, update, patch; borrowed for the duration of api_call_start() */
     enum api_patch patch;
     /* options, all may be NULL / 0 */
     const char *label_selector;
@@ -45,9 +48,10 @@ struct api_request {
     bool has_grace;
 };
 
-/* code: 0, or the negative code of errors.def that fits the answer's status (-E_NOENT for 404, -E_CONFLICT,
- * -E_EXISTS, -E_GONE, ...), or the transport's failure. result: the object, the list, or the Status of a
- * failure (NULL when there was no answer); it lives in call->arena, until done returns. */
+/* code: 0, or the negative code of errors.def that fits the answer's status (-E_NOENT for 404,
+ * -E_CONFLICT, -E_EXISTS, -E_GONE, ...), or the transport's failure. result: the object, the list,
+ * or the Status of a failure (NULL when there was no answer); it lives in call->arena, until done
+ * returns. */
 typedef void api_done_fn(struct api_call *call, int code, struct json *result);
 
 struct api_call {
@@ -69,12 +73,13 @@ void api_call_cancel(struct api_call *call);
 
 enum api_event { API_ADDED, API_MODIFIED, API_DELETED, API_BOOKMARK };
 
-/* An encoded object: immutable, reference-counted, shared with the store where the server is in-process. */
+/* An encoded object: immutable, reference-counted, shared with the store where the server is
+ * in-process. */
 struct api_item {
     /* read-only */
-    struct str text;  /* the object's JSON */
-    int64_t rev;      /* metadata.resourceVersion; 0 when it is not a number */
-    const char *ns;   /* "" when cluster-scoped */
+    struct str text; /* the object's JSON */
+    int64_t rev;     /* metadata.resourceVersion; 0 when it is not a number */
+    const char *ns;  /* "" when cluster-scoped */
     const char *name;
     const char *uid;
     /* private */
@@ -88,16 +93,18 @@ void api_item_unref(struct api_item *item); /* NULL is fine */
 struct json *api_item_parse(const struct api_item *item, struct arena *a);
 
 struct api_watch_ops {
-    /* One change. item is borrowed (ref it to keep it). For a bookmark item is NULL and rev counts. */
+    /* One change. item is borrowed (ref it to keep it). For a bookmark item is NULL and rev counts.
+     */
     void (*event)(void *arg, enum api_event type, struct api_item *item, int64_t rev);
-    /* The watch is over: 0 = ended by the server, list again from the last rev; -E_GONE = list anew;
-     * otherwise the failure. Comes once, unless api_watch_stop() was called. */
+    /* The watch is over: 0 = ended by the server, list again from the last rev; -E_GONE = list
+     * anew; otherwise the failure. Comes once, unless api_watch_stop() was called. */
     void (*end)(void *arg, int code, const char *text);
 };
-/* Watches a kind from a revision (0 = start with synthetic ADDED events). ns NULL = all. NULL on -ENOMEM. */
+/* Watches a kind from a revision (0 = start with synthetic ADDED events). ns NULL = all. NULL on
+ * -ENOMEM. */
 struct api_watch *api_watch_start(struct api_client *c, const struct kind *kind, const char *ns,
-                                  const char *label_selector, const char *field_selector, int64_t from_rev,
-                                  const struct api_watch_ops *ops, void *arg);
+                                  const char *label_selector, const char *field_selector,
+                                  int64_t from_rev, const struct api_watch_ops *ops, void *arg);
 void api_watch_stop(struct api_watch *w); /* NULL is fine; no callback comes afterwards */
 
 /* The in-process client acts as `user` (with groups system:masters); server must outlive it. */
