@@ -6,10 +6,11 @@
 #define RUNTIME_EXEC_H
 
 #include "base/buf.h"
+#include "io/loop.h"
 #include "runtime/container.h"
 
 struct exec;
-struct io_stream;
+struct stream;
 
 /* Borrowed for the call. */
 struct exec_config {
@@ -19,27 +20,21 @@ struct exec_config {
     uint16_t rows, cols; /* with tty; 0 = 24 x 80 */
 };
 
-/* The command has ended and its output was read to the end. code: 0-255 (128 + signal), or negative
- * with a sentence when it could not be run (err is NULL otherwise). Comes once; exec_close()
- * afterwards. */
+/* The command has ended. code: 0-255 (128 + signal), or negative with a sentence when it could not
+ * be run (err is NULL otherwise). Comes once. What the command wrote may still wait in its streams:
+ * read them to their end before the client is told. */
 typedef void exec_exit_fn(void *arg, int code, const struct err *err);
 
 int exec_start(struct container *c, const struct exec_config *config, exec_exit_fn *on_exit,
                void *arg, struct exec **ret, struct err *err);
-
-/* Bytes from the command. fd is 1 or 2. Return false to pause until exec_resume(). */
-typedef bool exec_output_fn(void *arg, int fd, const void *data, size_t n);
-/* Must be set directly after exec_start(); arg is that of exec_start(). */
-void exec_on_output(struct exec *e, exec_output_fn *fn);
-void exec_resume(struct exec *e);
-/* Bytes to its stdin; copied. Returns the bytes that wait now: stop reading from the client over
- * LIMIT_WRITE_QUEUE until on_drain came. -E_PIPE when it has closed its stdin. */
-typedef void exec_drain_fn(void *arg);
-ssize_t exec_write(struct exec *e, const void *data, size_t n);
-void exec_on_drain(struct exec *e, exec_drain_fn *fn);
-void exec_close_stdin(struct exec *e);
+/* Our end of the command's fd: 0 (write; NULL unless stdin_open), 1, 2 (read; 2 is NULL with a
+ * tty). Ownership passes to the caller; NULL the second time. Close fd 0 (stream_shutdown,
+ * stream_close) to end its input. With a tty, input ends by writing ^D. Streams that nobody took
+ * are drained and dropped. */
+struct stream *exec_stream(struct exec *e, int fd);
 void exec_resize(struct exec *e, uint16_t rows, uint16_t cols);
-/* Kills the command if it runs (the client went away) and frees e; no callback comes any more. */
+/* Kills the command if it runs (the client went away) and frees e; no callback comes any more.
+ * Streams that were taken stay their owner's. */
 void exec_close(struct exec *e);
 
 /* Probes and lifecycle hooks: runs argv, gathers at most max_output bytes of stdout and stderr
@@ -52,8 +47,13 @@ struct exec_capture {
     struct buf output; /* freed after done returns */
     /* private */
     struct exec *exec;
-    void *timer;
+    struct stream *streams[2];
+    struct io_loop *loop;
+    struct io_timer timer;
+    struct io_task finish;
     size_t max_output;
+    int code;
+    bool exited;
 };
 void exec_capture(struct container *c, const char *const *argv, int64_t timeout_us,
                   size_t max_output, struct exec_capture *req);
