@@ -503,9 +503,12 @@ class Center(Program):
     def url(self):
         return f"https://{self.address}:{self.port}"
 
+    def command(self):
+        return [LIBEXEC / "center", "--data-dir", self.data, "--listen", f"{self.address}:{self.port}",
+                *self.options]
+
     def start(self):
-        self.spawn([LIBEXEC / "center", "--data-dir", self.data,
-                    "--listen", f"{self.address}:{self.port}", *self.options])
+        self.spawn(self.command())
         until(f"{self.name} is ready", self.is_ready)
         return self
 
