@@ -73,9 +73,8 @@ bool selector_term_match(const struct selector_term *t,
                          const char *value); /* value NULL = absent */
 /* labels is a JSON object of texts (metadata.labels) or NULL. */
 bool selector_match_labels(const struct selector *s, const struct json *labels);
-/* get that reads fields of an object by path, "metadata.name"; booleans and integers as text. An
- * absent field is
- * "" (fields always exist, unlike labels). */
+/* A get over the fields of a whole object by path, "metadata.name"; booleans as "true" and "false".
+ * An absent field is "" (fields always exist, unlike labels). */
 const char *selector_field_get(const void *object, const char *path);
 
 bool selector_empty(const struct selector *s); /* matches everything */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dispatch of api/client.h to an implementation, and the shared encoded object. */
+#include "client.h"
+
+#include "base/mem.h"
+#include "client_private.h"
+
+void api_call_start(struct api_client *c, struct api_call *call, const struct api_request *req)
+{
+    call->client = c;
+    call->impl = NULL;
+    call->err = (struct err){0};
+    arena_init(&call->arena, /* cap= */ 0);
+    c->ops->call_start(c, call, req);
+}
+
+void api_call_cancel(struct api_call *call)
+{
+    if (!call->client) {
+        return;
+    }
+    call->client->ops->call_cancel(call->client, call);
+    call->client = NULL;
+    arena_fini(&call->arena);
+}
+
+void api_call_finish(struct api_call *call, int code, struct json *result)
+{
+    /* done may free the call, or start it anew; its arena is moved out, so that it outlives both.
+     */
+    struct arena arena = call->arena;
+    arena_init(&call->arena, /* cap= */ 0);
+    call->client = NULL;
+    call->impl = NULL;
+    call->done(call, code, result);
+    arena_fini(&arena);
+}
+
+struct api_watch *api_watch_start(struct api_client *c, const struct kind *kind, const char *ns,
+                                  const char *label_selector, const char *field_selector,
+                                  int64_t from_rev, const struct api_watch_ops *ops, void *arg)
+{
+    struct api_watch *w =
+        c->ops->watch_start(c, kind, ns, label_selector, field_selector, from_rev, ops, arg);
+    if (w) {
+        w->client = c;
+    }
+    return w;
+}
+
+void api_watch_stop(struct api_watch *w)
+{
+    if (w) {
+        w->client->ops->watch_stop(w);
+    }
+}
+
+void api_client_free(struct api_client *c)
+{
+    if (c) {
+        c->ops->free(c);
+    }
+}
+
+struct api_item *api_item_ref(struct api_item *item)
+{
+    item->refs++;
+    return item;
+}
+
+void api_item_unref(struct api_item *item)
+{
+    if (item && --item->refs == 0) {
+        if (item->backing_unref) {
+            item->backing_unref(item->backing);
+        }
+        mem_free(item);
+    }
+}
+
+struct json *api_item_parse(const struct api_item *item, struct arena *a)
+{
+    struct json *j = NULL;
+    return json_parse(a, item->text, /* opts= */ NULL, &j, /* err= */ NULL) == 0 ? j : NULL;
+}
