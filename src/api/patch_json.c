@@ -4,7 +4,7 @@
  * evanphx/json-patch, which Kubernetes uses.
  *
  * Bounds: LIMIT_PATCH_OPS operations; a value may not come to lie deeper than LIMIT_JSON_DEPTH;
- * copies may not add up to more than LIMIT_JSON_VALUES values (a few copies of the root would
+ * copies may not add up to more than COPIES_MAX values (a few copies of the root would
  * double it each time); list items that had to move are counted, too.
  */
 #include "base/limits.h"
@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#define COPIES_MAX (LIMIT_JSON_VALUES / 8)
 #define MOVES_MAX 100000000u /* list items shifted by inserts and removals, about half a second */
 
 struct json_patch {
@@ -276,9 +277,8 @@ static int op_copy(struct json_patch *p, struct str from, struct str path)
         return r;
     }
     (void)measure(value, LIMIT_JSON_DEPTH, &p->copied); /* put() refuses what is too deep */
-    if (p->copied > LIMIT_JSON_VALUES) {
-        return err_set(p->err, -E_LIMIT, "the JSON patch copies more than %d values",
-                       LIMIT_JSON_VALUES);
+    if (p->copied > COPIES_MAX) {
+        return err_set(p->err, -E_LIMIT, "the JSON patch copies more than %d values", COPIES_MAX);
     }
     r = locate(p, "copy", path, &at);
     return r < 0 ? r : put(p, &at, json_clone(p->arena, value));

@@ -369,16 +369,18 @@ static void deep_patches_are_refused_not_followed(void **state)
     assert_int_equal(run_pod(deeper, deeper, &out, NULL), -E_LIMIT);
 }
 
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(json_patches_apply_as_rfc_6902_says),
-        cmocka_unit_test(a_json_patch_is_bounded),
-        cmocka_unit_test(merge_patches_apply_as_rfc_7386_says),
-        cmocka_unit_test(strategic_patches_merge_lists_by_key),
-        cmocka_unit_test(element_order_is_kept_for_what_only_the_server_has),
-        cmocka_unit_test(a_nodes_conditions_and_taints_patch_as_recorded),
-        cmocka_unit_test(deep_patches_are_refused_not_followed),
+        TEST(json_patches_apply_as_rfc_6902_says),
+        TEST(a_json_patch_is_bounded),
+        TEST(merge_patches_apply_as_rfc_7386_says),
+        TEST(strategic_patches_merge_lists_by_key),
+        TEST(element_order_is_kept_for_what_only_the_server_has),
+        TEST(a_nodes_conditions_and_taints_patch_as_recorded),
+        TEST(deep_patches_are_refused_not_followed),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
