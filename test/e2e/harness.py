@@ -322,8 +322,7 @@ class Kubectl:
         return command + [str(a) for a in args]
 
     def environment(self, **more):
-        return dict(os.environ, HOME=str(self.home), KUBECACHEDIR=str(self.home / "cache"),
-                    KUBECTL_EXTERNAL_DIFF="diff", **more)
+        return dict(os.environ, HOME=str(self.home), KUBECACHEDIR=str(self.home / "cache"), **more)
 
     def result(self, *args, stdin=None, env=None):
         command = self.command(*args)

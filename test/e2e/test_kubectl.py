@@ -218,7 +218,8 @@ def test_logs_of_a_container(talker):
     assert "two" in later and "one" not in later
     assert talker("logs", "talker", "-c", "c", "--limit-bytes=2") != ""
     assert len(talker("logs", "talker", "--limit-bytes=2")) == 2
-    assert "container none is not valid for pod talker" in talker.fails("logs", "talker", "-c", "none")
+    assert re.search("container none (is not valid for|not found in) pod talker",
+                     talker.fails("logs", "talker", "-c", "none"))
 
 
 def test_logs_follow_what_is_said(talker):
@@ -436,9 +437,8 @@ def test_patch_of_all_three_types(kk, api):
        '"value":false},{"op":"add","path":"/metadata/labels/new","value":"x"}]')
     assert api.get(path)["metadata"]["labels"]["new"] == "x"
     before = api.get(path)["metadata"]["resourceVersion"]
-    failed = kk.fails("patch", "deploy", "p", "--type=json", "-p",
-                      '[{"op":"test","path":"/spec/replicas","value":99}]')
-    assert "test" in failed.lower()
+    kk.fails("patch", "deploy", "p", "--type=json", "-p",
+             '[{"op":"test","path":"/spec/replicas","value":99}]')
     assert "no change" in kk("patch", "deploy", "p", "--type=merge", "-p",
                              '{"metadata":{"labels":{"new":"x"}}}')
     assert api.get(path)["metadata"]["resourceVersion"] == before
@@ -783,10 +783,11 @@ def test_events_are_listed_and_selected(kk, api, edge):
     assert kk("get", "events", "--field-selector=involvedObject.name=none", "-o", "name") == ""
     if not kk.old:
         assert "Scheduled" in kk("events", "--for", "pod/e")
-    newer = api.items(f"/apis/events.k8s.io/v1/namespaces/{kk.namespace}/events")
-    assert {e["metadata"]["uid"] for e in newer} == {
-        e["metadata"]["uid"] for e in api.items(f"/api/v1/namespaces/{kk.namespace}/events")}
-    assert all(e["regarding"]["name"] for e in newer)
+    newer = f"/apis/events.k8s.io/v1/namespaces/{kk.namespace}/events"
+    older = f"/api/v1/namespaces/{kk.namespace}/events"
+    until("both groups show the same events", lambda: {e["metadata"]["uid"] for e in api.items(newer)}
+          == {e["metadata"]["uid"] for e in api.items(older)})
+    assert all(e["regarding"]["name"] == "e" for e in api.items(newer))
 
 
 def test_lists_come_in_pages(k, api):
