@@ -2,8 +2,11 @@
 /* Dispatch of api/client.h to an implementation, and the shared encoded object. */
 #include "client.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "client_private.h"
+#include "object.h"
 
 void api_call_start(struct api_client *c, struct api_call *call, const struct api_request *req)
 {
@@ -82,4 +85,28 @@ struct json *api_item_parse(const struct api_item *item, struct arena *a)
 {
     struct json *j = NULL;
     return json_parse(a, item->text, /* opts= */ NULL, &j, /* err= */ NULL) == 0 ? j : NULL;
+}
+
+struct api_item *api_item_new_text(struct str text, const struct json *object)
+{
+    const char *ns = obj_ns(object), *name = obj_name(object), *uid = obj_uid(object);
+    size_t ns_n = strlen(ns) + 1, name_n = strlen(name) + 1, uid_n = strlen(uid) + 1;
+    struct api_item *item = mem_alloc(sizeof(*item) + text.n + 1 + ns_n + name_n + uid_n);
+    if (!item) {
+        return NULL;
+    }
+    char *at = (char *)(item + 1);
+    *item = (struct api_item){.text = {at, text.n}, .rev = obj_rev(object), .refs = 1};
+    memcpy(at, text.p, text.n);
+    at[text.n] = '\0';
+    item->ns = memcpy(at + text.n + 1, ns, ns_n);
+    item->name = memcpy(at + text.n + 1 + ns_n, name, name_n);
+    item->uid = memcpy(at + text.n + 1 + ns_n + name_n, uid, uid_n);
+    return item;
+}
+
+struct api_item *api_item_new(const struct json *object)
+{
+    CLEANUP(buf_finip) struct buf b = BUF_INIT;
+    return json_print(&b, object) == 0 ? api_item_new_text(buf_str(&b), object) : NULL;
 }

@@ -41,6 +41,8 @@ struct api_request {
     const char *label_selector;
     const char *field_selector;
     const char *resource_version; /* of a list: "not older than" */
+    int64_t limit;              /* of a list: at most so many items; 0 = all */
+    const char *continue_token; /* of a list: metadata.continue of the page before */
     const char *field_manager;
     const char *precondition_uid; /* delete */
     const char *propagation;      /* delete: "Background", "Foreground", "Orphan" */
@@ -51,7 +53,7 @@ struct api_request {
 /* code: 0, or the negative code of errors.def that fits the answer's status (-E_NOENT for 404,
  * -E_CONFLICT, -E_EXISTS, -E_GONE, ...), or the transport's failure. result: the object, the list,
  * or the Status of a failure (NULL when there was no answer); it lives in call->arena, until done
- * returns. */
+ * returns, and is read-only: clone what is to be changed or kept. */
 typedef void api_done_fn(struct api_call *call, int code, struct json *result);
 
 struct api_call {

@@ -37,4 +37,9 @@ struct api_watch {
  * returns. With code < 0, err must be filled. */
 void api_call_finish(struct api_call *call, int code, struct json *result);
 
+/* An item that owns a copy of everything, made from an object's tree. NULL on -ENOMEM. */
+struct api_item *api_item_new(const struct json *object);
+/* The same with the object's JSON text at hand (it is copied). */
+struct api_item *api_item_new_text(struct str text, const struct json *object);
+
 #endif
