@@ -177,7 +177,7 @@ static int put(struct json_patch *p, const struct place *at, struct json *value)
 
 static int take_away(struct json_patch *p, const char *op, struct str path, const struct place *at)
 {
-    size_t i;
+    size_t i = 0;
     if (!at->parent) {
         return err_set(p->err, -E_INVALID,
                        "%s operation does not apply: the root cannot be removed", op);
@@ -216,7 +216,7 @@ static int op_remove(struct json_patch *p, struct str path)
 static int op_replace(struct json_patch *p, struct str path, const struct json *value)
 {
     struct place at;
-    size_t i;
+    size_t i = 0;
     int r = locate(p, "replace", path, &at);
     if (r < 0) {
         return r;

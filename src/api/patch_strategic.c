@@ -456,7 +456,7 @@ static int merge_map(struct smp *s, const struct schema_type *type, const struct
                      const struct json *patch, unsigned depth, struct json **ret)
 {
     bool empty, fresh;
-    struct json *retain;
+    struct json *retain = NULL;
     if (depth == 0) {
         return err_set(s->err, -E_LIMIT, "the patch nests deeper than %d", LIMIT_JSON_DEPTH);
     }

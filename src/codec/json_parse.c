@@ -352,8 +352,8 @@ static int next_value(struct parser *p, bool opened, bool *ret_done)
 
 static int parse_all(struct parser *p, struct json **ret)
 {
-    struct json *root = NULL, *j;
-    bool open, done = false;
+    struct json *root = NULL, *j = NULL;
+    bool open = false, done = false;
     while (!done) {
         skip_space(p);
         int rc = parse_value(p, &j, &open);
