@@ -228,7 +228,6 @@ struct store_event {
     void (*cache_free)(void *cache);
     /* private */
     uint32_t refs;
-    bool aged;
     struct store_resource *resource;
     struct list link;          /* all events, oldest first */
     struct list resource_link; /* those of one resource */
