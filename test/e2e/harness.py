@@ -13,7 +13,7 @@
 
 Waiting: until() polls a condition. It has no limit of its own (the net of test/conftest.py ends a
 test that hangs) but gives up at once when a program that should run has died. Logs of all programs
-are attached to a failed test by conftest.py.
+are attached to a failed test by fixtures.py.
 
 Cleaning: Host.close() ends everything and then raises when something of ours is left on the machine.
 """
@@ -583,6 +583,11 @@ class Edge(Program):
         until(f"node {self.node} is Ready",
               lambda: condition(api.get(f"/api/v1/nodes/{self.node}"), "Ready")["status"] == "True")
 
+    def teardown(self):
+        """What `selvedge down` does after the agent has ended."""
+        run("nsenter", f"--net=/run/netns/{self.netns}", "--", LIBEXEC / "edge", "--state-dir", self.state,
+            "--teardown")
+
     def cut(self):
         run("ip", "link", "set", self.link, "down")
 
@@ -662,28 +667,36 @@ class Edge(Program):
             time.sleep(0.05)
         for point in reversed(mounts_below(self.state)):
             run("umount", "-l", point)
-        for name in self.exec("ip", "-o", "link", "show").splitlines():
-            link = re.match(r"\d+: ([^:@]+)", name).group(1)
-            if link not in ("lo", "eth0") and not link.startswith("ifb"):
-                self.exec("ip", "link", "del", link, check=False)
+        for link in self.links():
+            self.exec("ip", "link", "del", link, check=False)
         self.exec("iptables", "-F", check=False)
         self.exec("iptables", "-t", "nat", "-F", check=False)
         self.exec("iptables", "-t", "nat", "-X", check=False)
 
-    def remains(self):
-        """What this edge left on the machine: lines for people; [] is as it should be."""
+    def remains(self, pods_only=False):
+        """What this edge left on the machine: lines for people; [] is as it should be.
+
+        pods_only: only what pods leave; the node's own bridge and cgroup may stay for the next start.
+        """
         left = [f"process {p}: {read_proc(p, 'cmdline')}".replace("\0", " ")
                 for p in sorted(set(self.helper_pids()) | set(self.container_pids()))]
         left += [f"mount {m}" for m in mounts_below(self.state)]
-        left += [f"cgroup {c}" for c in cgroups_named(self.cgroup)]
+        for top in cgroups_named(self.cgroup):
+            left += [f"cgroup {folder}" for folder, _, _ in os.walk(top)
+                     if not pods_only or re.search(r"/pod[0-9a-f-]{36}", folder)]
         if os.path.exists(f"/run/netns/{self.netns}"):
-            for line in self.exec("ip", "-o", "link", "show").splitlines():
-                link = re.match(r"\d+: ([^:@]+)", line).group(1)
-                if link not in ("lo", "eth0", self.bridge) and not re.match(r"ifb\d|tunl0|sit0|gre", link):
+            for link in self.links():
+                if not (pods_only and link == self.bridge):
                     left.append(f"link {link}")
             rules = self.exec("iptables-save", check=False)
-            left += [f"iptables {r}" for r in rules.splitlines() if re.search(r"CNI-DN-|--to-dest", r)]
+            own = r"CNI-DN-|--to-dest" if pods_only else "CNI-"
+            left += [f"iptables {r}" for r in rules.splitlines() if re.search(own, r)]
         return left
+
+    def links(self):
+        """Network devices that are not there in a new namespace with our veth."""
+        found = re.findall(r"^\d+: ([^:@]+)", self.exec("ip", "-o", "link", "show"), re.M)
+        return [n for n in found if n not in ("lo", "eth0") and not re.match(r"ifb\d|tunl0|sit0|gre", n)]
 
     def delete_network(self):
         subprocess.run(["ip", "netns", "del", self.netns], capture_output=True)
@@ -820,7 +833,7 @@ class Host:
                                               {"gracePeriodSeconds": 1}))
         until("all pods are gone", lambda: api.items("/api/v1/pods") == [])
 
-    def close(self, failed=False):
+    def close(self):
         """Stops everything, then raises when something is left."""
         problems = []
 
@@ -837,7 +850,9 @@ class Host:
         for program in [*self.edges, *self.centers]:
             attempt(f"stop {program.name}", program.stop)
         for edge in self.edges:
-            problems += [f"{edge.name} left {line}" for line in edge.remains()]
+            attempt(f"{edge.name} left", lambda: no_lines(edge.remains(pods_only=True)))
+            attempt(f"tear down {edge.name}", edge.teardown)
+            attempt(f"{edge.name} left after its teardown", lambda: no_lines(edge.remains()))
         problems += self._force()
         assert not problems, "\n".join(problems)
 
@@ -879,6 +894,10 @@ class Host:
             if program in Program.every:
                 Program.every.remove(program)
         return left
+
+
+def no_lines(lines):
+    assert not lines, "; ".join(lines)
 
 
 def ignore_missing(function):

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests.
+
+A session has one center and one edge that most tests share, each test in a namespace of its own.
+Tests that kill, cut or count take a Host of their own.
+"""
+import re
+
+import pytest
+
+import harness
+from harness import KUBECTL_OLD, Host, Program, hello_archive
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    for program in Program.every:
+        program.mark = program.log.stat().st_size if program.log.exists() else 0
+    yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what our programs said meanwhile."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for program in Program.every:
+            text = program.log_tail(80, program.mark)
+            if text:
+                report.sections.append((f"log of {program.name}", text))
+
+
+@pytest.fixture(scope="session")
+def host():
+    host = Host()
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
+def center(host):
+    return host.center().start()
+
+
+@pytest.fixture(scope="session")
+def edge(host, center):
+    edge = host.edge(center)
+    edge.start()
+    edge.load(host.image_busybox())
+    edge.load(hello_archive())
+    return edge
+
+
+@pytest.fixture
+def own_host():
+    """A share of the machine for one test; it is checked and cleaned when the test ends."""
+    host = Host()
+    try:
+        yield host
+    finally:
+        host.close()
+
+
+def old_kubectl():
+    if not KUBECTL_OLD.exists():
+        pytest.fail(f"{KUBECTL_OLD} is missing: tools/setup test fetches it")
+    return KUBECTL_OLD
+
+
+@pytest.fixture(scope="session")
+def api(center):
+    return center.api()
+
+
+@pytest.fixture(scope="session")
+def admin(center):
+    """kubectl without a namespace."""
+    return center.kubectl()
+
+
+def make_namespace(api, test_name):
+    """Makes a namespace that is named after a test."""
+    base = re.sub(r"[^a-z0-9]+", "-", test_name.lower()).strip("-")[:50].strip("-")
+    created = api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace",
+                                              "metadata": {"generateName": base + "-"}})
+    return created["metadata"]["name"]
+
+
+@pytest.fixture
+def ns(api, request):
+    """A namespace for one test; its removal is not waited for."""
+    name = make_namespace(api, request.node.name.removeprefix("test_"))
+    yield name
+    harness.ignore_missing(lambda: api.delete(f"/api/v1/namespaces/{name}"))
+
+
+@pytest.fixture
+def k(admin, ns):
+    """The machine's kubectl in the test's namespace."""
+    return admin.within(ns)
+
+
+@pytest.fixture(scope="module", params=["kubectl", "kubectl-1.20"])
+def client(request, center):
+    """kubectl, once the machine's own and once Debian's."""
+    return center.kubectl("kubectl" if request.param == "kubectl" else old_kubectl())
+
+
+@pytest.fixture
+def kk(client, ns):
+    """Both kubectls in the test's namespace."""
+    return client.within(ns)
