@@ -23,7 +23,7 @@
 
 static struct json *node(struct arena *a, enum json_type type)
 {
-    struct json *j = arena_zalloc(a, sizeof(*j));
+    struct json *j = a ? arena_zalloc(a, sizeof(*j)) : NULL; /* no arena: of a container that is NULL */
     if (j) {
         j->type = type;
         j->arena = a;
@@ -66,7 +66,7 @@ struct json *json_printf(struct arena *a, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    char *s = arena_vprintf(a, fmt, ap);
+    char *s = a ? arena_vprintf(a, fmt, ap) : NULL;
     va_end(ap);
     struct json *j = s ? node(a, JSON_STRING) : NULL;
     if (j) {
