@@ -17,411 +17,36 @@ are attached to a failed test by fixtures.py.
 
 Cleaning: Host.close() ends everything and then raises when something of ours is left on the machine.
 """
-import base64
-import ctypes
 import http.client
-import json
 import os
 import re
 import secrets
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
 
-import yaml
+from clients import *  # noqa: F401,F403  tests find everything here
+from clients import Kubectl
+from machine import *  # noqa: F401,F403
+from machine import (all_pids, cgroups_named, free_port, in_netns, mounts_below, must_run, read_proc,
+                     read_proc_bytes, run, until)
+from objects import *  # noqa: F401,F403
+from objects import BUILD, BUSYBOX, ROOT, condition, pods_path
+from wire import *  # noqa: F401,F403
+from wire import Api, ignore_missing
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("BUILD", ROOT / "build"))
 SELVEDGE = BUILD / "selvedge"
 LIBEXEC = BUILD / "libexec" / "selvedge"
 KUBECTL_OLD = ROOT / ".cache/kubectl-1.20/usr/bin/kubectl"
-CLONE_NEWNET = 0x40000000
-
-
-def run(*command, check=True, **options):
-    """Runs a command to its end; stdout as text. A failure shows what it printed."""
-    done = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, text=True,
-                          capture_output=True, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n"
-                             f"{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def until(what, probe, pause=0.1):
-    """Calls probe() until it returns something true, which is returned.
-
-    An AssertionError or a failed look-up inside the probe means "not yet". Ends early, with the last
-    answer, when a program died that should be running.
-    """
-    last = None
-    try:
-        while True:
-            try:
-                last = probe()
-                if last:
-                    return last
-            except (AssertionError, LookupError, TypeError, OSError, http.client.HTTPException) as e:
-                last = e
-            for program in Program.running:
-                program.assert_alive()
-            time.sleep(pause)
-    except BaseException:
-        print(f"waiting for: {what}\nlast seen: {shorten(last)}")
-        raise
-
-
-def shorten(value, limit=6000):
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= limit else text[:limit] + f"... ({len(text)} characters)"
-
-
-def free_port(address="127.0.0.1"):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
-
-
-def in_netns(name, function):
-    """Runs function() in a thread that has entered the network namespace; sockets keep it."""
-    result = []
-
-    def body():
-        try:
-            with open(f"/run/netns/{name}") as f:
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.setns(f.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"setns {name}")
-            result.append((function(), None))
-        except Exception as e:  # handed to the caller
-            result.append((None, e))
-
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
-    value, error = result[0]
-    if error:
-        raise error
-    return value
-
-
-# ---------------------------------------------------------------- HTTP
-
-
-class ApiError(AssertionError):
-    """An answer that is not 2xx; .status (HTTP code) and .body (the Status object)."""
-
-    def __init__(self, what, status, body):
-        super().__init__(f"{what}: {status} {shorten(body, 2000)}")
-        self.status = status
-        self.body = body
-
-
-class Api:
-    """Raw HTTPS with what a kubeconfig holds. One connection, opened again when it was closed.
-
-    Not for several threads: each makes its own by clone().
-    """
-
-    def __init__(self, kubeconfig, netns=None, token=None, client_cert=True, timeout=None):
-        self.kubeconfig = Path(kubeconfig)
-        self.netns = netns
-        self.token = token
-        self.timeout = timeout
-        config = yaml.safe_load(self.kubeconfig.read_text())
-        cluster = config["clusters"][0]["cluster"]
-        user = config["users"][0]["user"]
-        url = urlsplit(cluster["server"])
-        self.host, self.port = url.hostname, url.port
-        self.context = ssl.create_default_context(cadata=self._pem(cluster, "certificate-authority"))
-        if client_cert and ("client-certificate" in user or "client-certificate-data" in user):
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as f:
-                f.write(self._pem(user, "client-certificate") + "\n" + self._pem(user, "client-key"))
-                f.flush()
-                self.context.load_cert_chain(f.name)
-        elif client_cert and "token" in user:
-            self.token = user["token"]
-        self.client_cert = client_cert
-        self.connection = None
-
-    def _pem(self, holder, name):
-        if name + "-data" in holder:
-            return base64.b64decode(holder[name + "-data"]).decode()
-        return (self.kubeconfig.parent / holder[name]).read_text()
-
-    def clone(self):
-        return Api(self.kubeconfig, self.netns, self.token, self.client_cert, self.timeout)
-
-    def socket(self, tls=True):
-        def connect():
-            return socket.create_connection((self.host, self.port), timeout=self.timeout)
-
-        raw = in_netns(self.netns, connect) if self.netns else connect()
-        return self.context.wrap_socket(raw, server_hostname=self.host) if tls else raw
-
-    def connect(self):
-        connection = http.client.HTTPConnection(self.host, self.port)
-        connection.sock = self.socket()
-        return connection
-
-    def close(self):
-        if self.connection:
-            self.connection.close()
-            self.connection = None
-
-    def open(self, method, path, body=None, headers=None, query=None, connection=None):
-        """Sends one request and returns the http.client response, unread."""
-        if query:
-            path += "?" + urlencode(query)
-        headers = dict(headers or {})
-        headers.setdefault("Accept", "application/json")
-        if self.token:
-            headers["Authorization"] = "Bearer " + self.token
-        if body is not None and not isinstance(body, (bytes, str)):
-            body = json.dumps(body)
-            headers.setdefault("Content-Type", "application/json")
-        if connection:
-            connection.request(method, path, body, headers)
-            return connection.getresponse()
-        fresh = self.connection is None
-        if fresh:
-            self.connection = self.connect()
-        try:
-            self.connection.request(method, path, body, headers)
-            return self.connection.getresponse()
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            self.close()
-            if fresh or method != "GET":
-                raise
-            return self.open(method, path, body, headers)
-        except BaseException:
-            self.close()
-            raise
-
-    def raw(self, method, path, body=None, headers=None, query=None):
-        """(status, headers, body): the body parsed when it is JSON."""
-        response = self.open(method, path, body, headers, query)
-        try:
-            data = response.read()
-        except BaseException:
-            self.close()
-            raise
-        if response.will_close:
-            self.close()
-        kind = response.headers.get("Content-Type", "")
-        if "json" in kind:
-            return response.status, response.headers, json.loads(data)
-        return response.status, response.headers, data.decode(errors="replace")
-
-    def call(self, method, path, body=None, headers=None, query=None):
-        """The body of a 2xx answer; ApiError otherwise."""
-        status, _, answer = self.raw(method, path, body, headers, query)
-        if not 200 <= status < 300:
-            raise ApiError(f"{method} {path}", status, answer)
-        return answer
-
-    def get(self, path, **query):
-        return self.call("GET", path, query=query or None)
-
-    def items(self, path, **query):
-        return self.get(path, **query)["items"]
-
-    def post(self, path, body, **query):
-        return self.call("POST", path, body, query=query or None)
-
-    def put(self, path, body):
-        return self.call("PUT", path, body)
-
-    def patch(self, path, body, kind="merge", **query):
-        kinds = {"merge": "application/merge-patch+json", "json": "application/json-patch+json",
-                 "strategic": "application/strategic-merge-patch+json"}
-        return self.call("PATCH", path, json.dumps(body), {"Content-Type": kinds[kind]}, query or None)
-
-    def delete(self, path, body=None):
-        return self.call("DELETE", path, body)
-
-    def gone(self, path):
-        try:
-            self.get(path)
-        except ApiError as e:
-            return e.status == 404
-        return False
-
-    def watch(self, path, connection=None, **query):
-        """Yields the events of a watch until the server ends it. Uses a connection of its own."""
-        connection = connection or self.connect()
-        try:
-            response = self.open("GET", path, query=dict(query, watch="true"), connection=connection)
-            if response.status != 200:
-                raise ApiError(f"watch {path}", response.status, response.read().decode())
-            for line in response:
-                yield json.loads(line)
-        finally:
-            connection.close()
-
-
-def pods_path(namespace, name=""):
-    return f"/api/v1/namespaces/{namespace}/pods" + (f"/{name}" if name else "")
-
-
-def configmaps_path(namespace, name=""):
-    return f"/api/v1/namespaces/{namespace}/configmaps" + (f"/{name}" if name else "")
-
-
-def deployments_path(namespace, name=""):
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments" + (f"/{name}" if name else "")
-
-
-def condition(obj, name):
-    """The condition of that type, or {}."""
-    found = [c for c in obj.get("status", {}).get("conditions", []) if c["type"] == name]
-    return found[0] if found else {}
-
-
-def is_ready(pod):
-    return pod["status"].get("phase") == "Running" and condition(pod, "Ready").get("status") == "True"
-
-
-# ---------------------------------------------------------------- kubectl
-
-
-class Result:
-    def __init__(self, command, code, out, err):
-        self.command, self.code, self.out, self.err = command, code, out, err
-
-    def __repr__(self):
-        return f"{' '.join(self.command)}: exit {self.code}\n{shorten(self.out)}\n{shorten(self.err)}"
-
-
-class Kubectl:
-    """kubectl over a kubeconfig, with its cache and home in the temporary folder.
-
-    k("get", "pods") returns stdout and fails when kubectl does; k.result() never fails.
-    """
-
-    def __init__(self, kubeconfig, home, binary="kubectl", namespace=None, netns=None):
-        self.kubeconfig, self.home, self.binary = Path(kubeconfig), Path(home), str(binary)
-        self.namespace, self.netns = namespace, netns
-        self.old = binary != "kubectl"
-
-    def within(self, namespace):
-        return Kubectl(self.kubeconfig, self.home, self.binary, namespace, self.netns)
-
-    def command(self, *args):
-        command = ["nsenter", f"--net=/run/netns/{self.netns}", "--"] if self.netns else []
-        command += [self.binary, f"--kubeconfig={self.kubeconfig}"]
-        if self.namespace:
-            command.append(f"--namespace={self.namespace}")
-        return command + [str(a) for a in args]
-
-    def environment(self, **more):
-        return dict(os.environ, HOME=str(self.home), KUBECACHEDIR=str(self.home / "cache"), **more)
-
-    def result(self, *args, stdin=None, env=None):
-        command = self.command(*args)
-        done = subprocess.run(command, input=stdin if stdin is not None else "", text=True,
-                              capture_output=True, env=self.environment(**(env or {})))
-        return Result(command, done.returncode, done.stdout, done.stderr)
-
-    def __call__(self, *args, stdin=None, env=None):
-        result = self.result(*args, stdin=stdin, env=env)
-        assert result.code == 0, repr(result)
-        return result.out
-
-    def fails(self, *args, stdin=None):
-        """stderr of a kubectl that must fail."""
-        result = self.result(*args, stdin=stdin)
-        assert result.code != 0, repr(result)
-        return result.err
-
-    def json(self, *args):
-        return json.loads(self(*args, "-o", "json"))
-
-    def apply(self, *objects):
-        return self("apply", "-f", "-", stdin=to_yaml(*objects))
-
-    def create(self, *objects):
-        return self("create", "-f", "-", stdin=to_yaml(*objects))
-
-    def start(self, *args, stdin=subprocess.DEVNULL):
-        return Stream(self.command(*args), self.environment(), stdin)
-
-
-class Stream:
-    """A command that goes on: its lines are gathered while it runs. A context manager that ends it."""
-
-    def __init__(self, command, env=None, stdin=subprocess.DEVNULL):
-        self.command = command
-        self.lines = []
-        self.process = subprocess.Popen(command, env=env, stdin=stdin, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, bufsize=1)
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-
-    def text(self):
-        return "\n".join(self.lines)
-
-    def expect(self, pattern, after=0):
-        """Waits for a line that matches; its index."""
-        def look():
-            for i, line in enumerate(self.lines[after:], after):
-                if re.search(pattern, line):
-                    return i + 1
-            return 0
-
-        def probe():
-            found = look()
-            ended = self.process.poll() is not None and not self.thread.is_alive()
-            if not found and ended:
-                found = look()
-                if not found:
-                    raise EndedEarly(f"{' '.join(self.command)} ended with {self.process.returncode} "
-                                     f"before /{pattern}/:\n{shorten(self.text())}")
-            return found
-
-        return until(f"/{pattern}/ from {' '.join(self.command)}; so far:\n{self.text()}", probe) - 1
-
-    def wait(self):
-        code = self.process.wait()
-        self.thread.join()
-        return code
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.thread.join()
-
-
-class EndedEarly(Exception):
-    """A stream ended before what was awaited; not an AssertionError, so that until() lets it pass."""
-
-
-def to_yaml(*objects):
-    return "---\n".join(o if isinstance(o, str) else yaml.safe_dump(o) for o in objects)
-
-
-# ---------------------------------------------------------------- programs
 
 
 class Program:
-    """A daemon of ours. Its output goes to a file; `running` holds those that must be alive."""
+    """A daemon of ours. Its output goes to a file; must_run holds those that must be alive."""
 
-    running = []
     every = []
 
     def __init__(self, host, name):
@@ -440,7 +65,7 @@ class Program:
             self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, cwd=self.host.dir,
                                             env=dict(os.environ, SELVEDGE_E2E=self.host.tag))
-        Program.running.append(self)
+        must_run.append(self)
 
     @property
     def pid(self):
@@ -480,8 +105,8 @@ class Program:
         assert code == 0, f"{self.name} ended with status {code} after SIGTERM:\n{self.log_tail()}"
 
     def _forget(self):
-        if self in Program.running:
-            Program.running.remove(self)
+        if self in must_run:
+            must_run.remove(self)
 
 
 class ProgramDied(Exception):
@@ -703,60 +328,6 @@ class Edge(Program):
         subprocess.run(["ip", "link", "del", self.link], capture_output=True)
 
 
-# ---------------------------------------------------------------- the machine
-
-
-def all_pids():
-    return [int(p) for p in os.listdir("/proc") if p.isdigit()]
-
-
-def read_proc_bytes(pid, name):
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def read_proc(pid, name):
-    return read_proc_bytes(pid, name).decode(errors="replace")
-
-
-def mounts_below(folder):
-    points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].replace("\\040", " ")
-        if point == str(folder) or point.startswith(f"{folder}/"):
-            points.append(point)
-    return points
-
-
-def cgroups_named(name):
-    top = Path("/sys/fs/cgroup")
-    return [str(p) for p in [*top.glob(name), *top.glob(f"*/{name}")] if p.is_dir()]
-
-
-def cgroup_value(pid, v1_controller, v1_file, v2_file):
-    """A limit of the cgroup that a process is in, whichever hierarchy the machine has."""
-    for line in read_proc(pid, "cgroup").splitlines():
-        number, controllers, path = line.split(":", 2)
-        if v1_controller in controllers.split(","):
-            file = Path(f"/sys/fs/cgroup/{v1_controller}{path}/{v1_file}")
-            if file.exists():
-                return file.read_text().strip()
-    for line in read_proc(pid, "cgroup").splitlines():
-        number, controllers, path = line.split(":", 2)
-        if not controllers:
-            file = Path(f"/sys/fs/cgroup{path}/{v2_file}")
-            if file.exists():
-                return file.read_text().strip()
-    raise LookupError(f"no {v1_file} or {v2_file} for process {pid}")
-
-
-def pss_kib(pid):
-    """Proportional memory of a process."""
-    return int(re.search(r"^Pss:\s+(\d+)", read_proc(pid, "smaps_rollup"), re.M).group(1))
-
-
 class Host:
     """One run's share of this machine."""
 
@@ -898,58 +469,3 @@ class Host:
 
 def no_lines(lines):
     assert not lines, "; ".join(lines)
-
-
-def ignore_missing(function):
-    try:
-        function()
-    except ApiError as e:
-        if e.status not in (404, 409):
-            raise
-
-
-BUSYBOX = "e2e/busybox:1"
-HELLO_YAML = ROOT / "examples/hello/hello.yaml"
-
-
-def hello_archive():
-    found = sorted((BUILD / "examples" / "hello").glob("*.tar"))
-    assert found, f"no image archive in {BUILD}/examples/hello"
-    return found[0]
-
-
-def pod(name, script="sleep 100000", **more):
-    """A pod object that runs a shell script in busybox. `more` goes into the spec, or the container
-    when it is one of the container's fields."""
-    container = {"name": "c", "image": BUSYBOX, "command": ["sh", "-c", script]}
-    spec = {"terminationGracePeriodSeconds": 1}
-    metadata = {"name": name}
-    for key, value in more.items():
-        if key in ("labels", "annotations", "finalizers"):
-            metadata[key] = value
-        elif key in ("env", "envFrom", "resources", "ports", "livenessProbe", "readinessProbe",
-                     "startupProbe", "lifecycle", "volumeMounts", "image", "imagePullPolicy", "args",
-                     "command", "workingDir", "stdin", "tty", "terminationMessagePath",
-                     "terminationMessagePolicy", "container_securityContext"):
-            container["securityContext" if key.startswith("container_") else key] = value
-        else:
-            spec[key] = value
-    spec.setdefault("containers", [container])
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-
-
-def deployment(name, replicas=1, script="sleep 100000", labels=None, **spec):
-    labels = labels or {"app": name}
-    template = pod(name, script, **spec)
-    return {"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {"replicas": replicas, "selector": {"matchLabels": labels},
-                     "template": {"metadata": {"labels": labels}, "spec": template["spec"]}}}
-
-
-def configmap(name, **data):
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def path_quote(text):
-    return quote(text, safe="")
