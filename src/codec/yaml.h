@@ -4,8 +4,8 @@
  * booleans, octal numbers are numbers, mapping keys of any scalar type become strings.
  *
  * Everything is bounded: nesting (LIMIT_YAML_DEPTH), the number of values after aliases were
- * expanded (LIMIT_JSON_VALUES), and the arena's cap. Merge keys ("<<") are honoured. Tags other than
- * the core ones are refused.
+ * expanded (LIMIT_JSON_VALUES), and the arena's cap. Merge keys ("<<") are honoured. Tags other
+ * than the core ones are refused.
  */
 #ifndef CODEC_YAML_H
 #define CODEC_YAML_H
