@@ -341,6 +341,11 @@ bool informer_synced(const struct informer *inf)
     return inf->synced;
 }
 
+int64_t informer_rev(const struct informer *inf)
+{
+    return inf->rev;
+}
+
 size_t informer_len(const struct informer *inf)
 {
     return map_len(&inf->items);

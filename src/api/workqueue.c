@@ -35,6 +35,7 @@ struct workqueue {
     struct list ready;
     size_t n_ready;
     unsigned workers, out;
+    bool paused;
     workqueue_fn *fn;
     void *arg;
 };
@@ -87,7 +88,7 @@ static struct work_item *item_of(struct workqueue *q, const char *key)
 static void hand_out(void *arg)
 {
     struct workqueue *q = arg;
-    for (int i = 0; i < PER_TICK && q->out < q->workers; i++) {
+    for (int i = 0; i < PER_TICK && q->out < q->workers && !q->paused; i++) {
         struct list *l = list_pop_front(&q->ready);
         if (!l) {
             return;
@@ -99,7 +100,7 @@ static void hand_out(void *arg)
         q->out++;
         q->fn(q->arg, item->key);
     }
-    if (!list_empty(&q->ready) && q->out < q->workers) {
+    if (!list_empty(&q->ready) && q->out < q->workers && !q->paused) {
         loop_defer(q->loop, &q->task);
     }
 }
@@ -192,6 +193,14 @@ void workqueue_done(struct workqueue *q, const char *key)
         release_if_idle(item);
     }
     if (!list_empty(&q->ready)) {
+        loop_defer(q->loop, &q->task);
+    }
+}
+
+void workqueue_pause(struct workqueue *q, bool paused)
+{
+    q->paused = paused;
+    if (!paused && !list_empty(&q->ready)) {
         loop_defer(q->loop, &q->task);
     }
 }

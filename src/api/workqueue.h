@@ -35,7 +35,9 @@ void workqueue_retry(struct workqueue *q, const char *key);
 void workqueue_forget(struct workqueue *q, const char *key);
 void workqueue_done(struct workqueue *q, const char *key);
 
-size_t
-workqueue_len(const struct workqueue *q); /* keys that wait or are out, delayed ones not counted */
+/* While paused, keys gather but are not handed out. */
+void workqueue_pause(struct workqueue *q, bool paused);
+/* Keys that wait or are out; delayed ones are not counted. */
+size_t workqueue_len(const struct workqueue *q);
 
 #endif

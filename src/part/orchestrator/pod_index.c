@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Facts of pods and where to find them; the contract is in pod_index.h. */
+#include "pod_index.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/object.h"
+#include "base/map.h"
+
+#define DELETION_COST "controller.kubernetes.io/pod-deletion-cost"
+
+/* ---- facts ---- */
+
+static enum pod_phase phase_of(const struct json *pod)
+{
+    static const char *const names[] = {
+        [POD_PENDING] = "Pending", [POD_RUNNING] = "Running", [POD_SUCCEEDED] = "Succeeded",
+        [POD_FAILED] = "Failed",   [POD_UNKNOWN] = "Unknown",
+    };
+    const char *text = json_path_cstr(pod, "status.phase", "Pending");
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            return (enum pod_phase)i;
+        }
+    }
+    return POD_PENDING;
+}
+
+static int64_t most_restarts(const struct json *pod)
+{
+    int64_t most = 0;
+    JSON_FOR_EACH (status, json_path(pod, "status.containerStatuses")) {
+        most = MAX_OF(most, json_i64(json_get(status, "restartCount"), 0));
+    }
+    return most;
+}
+
+/* Copies a text behind the struct and moves on. */
+static const char *put_text(char **at, struct str s)
+{
+    char *out = *at;
+    if (s.n) {
+        memcpy(out, s.p, s.n);
+    }
+    out[s.n] = '\0';
+    *at += s.n + 1;
+    return out;
+}
+
+static size_t labels_size(const struct json *labels)
+{
+    size_t n = 1;
+    JSON_FOR_EACH_MEMBER (m, labels) {
+        n += m->key_n + 1 + json_text(m->value).n + 1;
+    }
+    return n;
+}
+
+static const char *put_labels(char **at, const struct json *labels)
+{
+    char *out = *at;
+    JSON_FOR_EACH_MEMBER (m, labels) {
+        if (m->key_n) {
+            (void)put_text(at, str_n(m->key, m->key_n)); /* found again by walking */
+            (void)put_text(at, json_text(m->value));
+        }
+    }
+    (void)put_text(at, STR_NULL); /* an empty key ends the list */
+    return out;
+}
+
+struct pod_facts *pod_facts_new(const struct json *pod)
+{
+    const struct json *labels = obj_labels(pod);
+    const char *owner = json_cstr(json_get(obj_controller_ref(pod), "uid"), "");
+    const char *node = json_path_cstr(pod, "spec.nodeName", "");
+    const char *texts[] = {obj_ns(pod), obj_name(pod), obj_uid(pod), owner, node};
+    size_t n = labels_size(labels);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        n += strlen(texts[i]) + 1;
+    }
+    struct pod_facts *p = mem_zalloc(sizeof(*p) + n);
+    if (!p) {
+        return NULL;
+    }
+    char *at = (char *)(p + 1);
+    p->ns = put_text(&at, str_of(texts[0]));
+    p->name = put_text(&at, str_of(texts[1]));
+    p->uid = put_text(&at, str_of(texts[2]));
+    p->owner = put_text(&at, str_of(owner));
+    p->node = put_text(&at, str_of(node));
+    p->labels = put_labels(&at, labels);
+    p->phase = phase_of(pod);
+    p->deleting = obj_deleting(pod);
+    p->ready = obj_condition_true(pod, "Ready");
+    p->created = obj_created(pod);
+    p->restarts = most_restarts(pod);
+    const char *since = json_cstr(json_get(obj_condition(pod, "Ready"), "lastTransitionTime"), "");
+    (void)time_parse(str_of(since), &p->ready_since); /* stays 0: since ever */
+    (void)str_i64(str_of(obj_annotation(pod, DELETION_COST)), &p->deletion_cost); /* stays 0 */
+    list_init(&p->by_group);
+    list_init(&p->by_node);
+    return p;
+}
+
+void pod_facts_free(struct pod_facts *p)
+{
+    if (p) {
+        list_del(&p->by_group);
+        list_del(&p->by_node);
+        mem_free(p);
+    }
+}
+
+const char *pod_label(const void *pod, const char *key)
+{
+    const struct pod_facts *p = pod;
+    for (const char *at = p->labels; *at;) {
+        const char *value = at + strlen(at) + 1;
+        if (strcmp(at, key) == 0) {
+            return value;
+        }
+        at = value + strlen(value) + 1;
+    }
+    return NULL;
+}
+
+bool pod_available(const struct pod_facts *p, int64_t min_ready_s, struct wall now,
+                   int64_t *ret_wait_ms)
+{
+    if (!p->ready) {
+        return false;
+    }
+    int64_t left = min_ready_s > 0 ? p->ready_since.us + min_ready_s * 1000000 - now.us : 0;
+    if (left > 0 && ret_wait_ms) {
+        int64_t ms = left / 1000 + 1;
+        *ret_wait_ms = *ret_wait_ms < 0 || ms < *ret_wait_ms ? ms : *ret_wait_ms;
+    }
+    return left <= 0;
+}
+
+/* ---- the index ---- */
+
+/* The pods under one name; freed when the last one leaves. */
+struct group {
+    struct list pods;
+};
+
+struct pod_index {
+    struct map pods;   /* "ns/name" -> struct pod_facts */
+    struct map groups; /* "u/UID" of owners, "n/NS" of pods without one -> struct group */
+    struct map nodes;  /* node -> struct group */
+};
+
+struct pod_index *pod_index_new(void)
+{
+    return mem_zalloc(sizeof(struct pod_index));
+}
+
+static void free_pod(void *value)
+{
+    pod_facts_free(value);
+}
+
+void pod_index_free(struct pod_index *x)
+{
+    if (x) {
+        map_fini(&x->pods, free_pod);
+        map_fini(&x->groups, mem_free);
+        map_fini(&x->nodes, mem_free);
+        mem_free(x);
+    }
+}
+
+#define KEY_SIZE 560
+
+static struct str make_key(char *buf, const char *a, const char *b)
+{
+    int n = snprintf(buf, KEY_SIZE, "%s/%s", a, b);
+    return str_n(buf, n < 0 ? 0 : (size_t)MIN_OF(n, KEY_SIZE - 1));
+}
+
+static struct str group_key(char *buf, const struct pod_facts *p)
+{
+    return p->owner[0] ? make_key(buf, "u", p->owner) : make_key(buf, "n", p->ns);
+}
+
+static struct group *group_of(struct map *m, struct str key)
+{
+    struct group *g = map_get(m, key);
+    if (!g) {
+        g = mem_zalloc(sizeof(*g));
+        if (!g || map_put(m, key, g, NULL) < 0) {
+            mem_free(g);
+            return NULL;
+        }
+        list_init(&g->pods);
+    }
+    return g;
+}
+
+static void drop_if_empty(struct map *m, struct str key)
+{
+    struct group *g = map_get(m, key);
+    if (g && list_empty(&g->pods)) {
+        (void)map_del(m, key); /* g itself */
+        mem_free(g);
+    }
+}
+
+static void remove_pod(struct pod_index *x, const char *ns, const char *name)
+{
+    char buf[KEY_SIZE];
+    struct pod_facts *p = map_del(&x->pods, make_key(buf, ns, name));
+    if (!p) {
+        return;
+    }
+    list_del(&p->by_group);
+    list_del(&p->by_node);
+    drop_if_empty(&x->groups, group_key(buf, p));
+    drop_if_empty(&x->nodes, str_of(p->node));
+    pod_facts_free(p);
+}
+
+static void insert_pod(struct pod_index *x, const struct json *pod)
+{
+    char buf[KEY_SIZE];
+    struct pod_facts *p = pod_facts_new(pod);
+    if (!p) {
+        return;
+    }
+    struct group *group = group_of(&x->groups, group_key(buf, p));
+    struct group *node = p->node[0] ? group_of(&x->nodes, str_of(p->node)) : NULL;
+    if (!group || (p->node[0] && !node) ||
+        map_put(&x->pods, make_key(buf, p->ns, p->name), p, NULL) < 0) {
+        pod_facts_free(p);
+        return;
+    }
+    list_push_back(&group->pods, &p->by_group);
+    if (node) {
+        list_push_back(&node->pods, &p->by_node);
+    }
+}
+
+void pod_index_change(struct pod_index *x, const struct json *was, const struct json *pod)
+{
+    if (was) {
+        remove_pod(x, obj_ns(was), obj_name(was));
+    }
+    if (pod) {
+        remove_pod(x, obj_ns(pod), obj_name(pod));
+        insert_pod(x, pod);
+    }
+}
+
+struct pod_facts *pod_index_get(const struct pod_index *x, const char *ns, const char *name)
+{
+    char buf[KEY_SIZE];
+    return map_get(&x->pods, make_key(buf, ns, name));
+}
+
+static const struct list *pods_of(const struct map *m, struct str key)
+{
+    struct group *g = map_get(m, key);
+    return g && !list_empty(&g->pods) ? &g->pods : NULL;
+}
+
+const struct list *pod_index_owned(const struct pod_index *x, const char *owner_uid)
+{
+    char buf[KEY_SIZE];
+    return pods_of(&x->groups, make_key(buf, "u", owner_uid));
+}
+
+const struct list *pod_index_orphans(const struct pod_index *x, const char *ns)
+{
+    char buf[KEY_SIZE];
+    return pods_of(&x->groups, make_key(buf, "n", ns));
+}
+
+const struct list *pod_index_on_node(const struct pod_index *x, const char *node)
+{
+    return pods_of(&x->nodes, str_of(node));
+}
+
+void pod_index_each(const struct pod_index *x, void (*fn)(void *arg, struct pod_facts *p),
+                    void *arg)
+{
+    MAP_FOR_EACH (slot, &x->pods) {
+        fn(arg, slot->value);
+    }
+}

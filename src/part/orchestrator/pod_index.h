@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What controllers ask of pods again and again, read once a change and kept small, and found by owner, by node and
+ * by namespace (for pods without a controller).
+ */
+#ifndef ORCHESTRATOR_POD_INDEX_H
+#define ORCHESTRATOR_POD_INDEX_H
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "codec/json.h"
+
+enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
+
+/* All texts lie behind the struct. */
+struct pod_facts {
+    /* read-only */
+    const char *ns, *name, *uid;
+    const char *owner;  /* uid of the controlling owner, "" = none */
+    const char *node;   /* spec.nodeName, "" = none */
+    const char *labels; /* "key\0value\0...\0", see pod_label() */
+    enum pod_phase phase;
+    bool deleting, ready;
+    struct wall ready_since; /* lastTransitionTime of Ready */
+    struct wall created;
+    int64_t restarts;      /* the most restarts of a container */
+    int64_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
+    /* private */
+    struct list by_group, by_node;
+};
+
+/* Heap; NULL on -ENOMEM. */
+struct pod_facts *pod_facts_new(const struct json *pod);
+void pod_facts_free(struct pod_facts *p); /* NULL is fine */
+/* A selector_get_fn over pod_facts. */
+const char *pod_label(const void *pod, const char *key);
+
+static inline bool pod_ended(const struct pod_facts *p)
+{
+    return p->phase == POD_SUCCEEDED || p->phase == POD_FAILED;
+}
+/* Counts towards a ReplicaSet's replicas. */
+static inline bool pod_active(const struct pod_facts *p)
+{
+    return !pod_ended(p) && !p->deleting;
+}
+/* Ready for at least min_ready_s seconds. *ret_wait_ms (may be NULL) is lowered to the time until then. */
+bool pod_available(const struct pod_facts *p, int64_t min_ready_s, struct wall now, int64_t *ret_wait_ms);
+
+struct pod_index;
+
+struct pod_index *pod_index_new(void);
+void pod_index_free(struct pod_index *x); /* NULL is fine */
+/* was NULL: added; pod NULL: deleted. When memory is short the pod is left out until its next change. */
+void pod_index_change(struct pod_index *x, const struct json *was, const struct json *pod);
+struct pod_facts *pod_index_get(const struct pod_index *x, const char *ns, const char *name);
+
+/* Lists, NULL when empty; walk with POD_GROUP and POD_OF_NODE. */
+const struct list *pod_index_owned(const struct pod_index *x, const char *owner_uid);
+const struct list *pod_index_orphans(const struct pod_index *x, const char *ns);
+const struct list *pod_index_on_node(const struct pod_index *x, const char *node);
+/* Calls fn for every pod. */
+void pod_index_each(const struct pod_index *x, void (*fn)(void *arg, struct pod_facts *p), void *arg);
+
+#define POD_GROUP(link) CONTAINER_OF(link, struct pod_facts, by_group)
+#define POD_OF_NODE(link) CONTAINER_OF(link, struct pod_facts, by_node)
+
+#endif
