@@ -10,6 +10,7 @@
 #include "json.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -199,8 +200,7 @@ static int parse_number(struct parser *p, struct json *j)
         return 0;
     }
     double d;
-    if (str_double(text, &d) < 0 || text.n >= 512 || d > 1.7976931348623157e308 ||
-        d < -1.7976931348623157e308) {
+    if (text.n >= 512 || str_double(text, &d) < 0 || isinf(d)) {
         p->at = from;
         return fail(p, "bad number");
     }
