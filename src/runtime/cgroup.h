@@ -13,7 +13,9 @@
 #define RUNTIME_CGROUP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -57,6 +59,9 @@ char *cgroup_pod_path(const struct cgroup_root *c, struct arena *a, enum cgroup_
  * anew. */
 int cgroup_make(struct cgroup_root *c, const char *path, const struct cgroup_limits *l,
                 struct err *err);
+/* Moves a process to <parent>/<name>, out of the group of this agent, so that a service manager
+ * that ends the agent's group does not end conmon. */
+int cgroup_adopt(struct cgroup_root *c, const char *name, pid_t pid, struct err *err);
 /* Kills whatever is left inside and removes the group and those below. Idempotent. -E_BUSY when
  * processes have not gone yet: call again after some milliseconds. */
 int cgroup_remove(struct cgroup_root *c, const char *path, struct err *err);

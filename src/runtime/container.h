@@ -70,7 +70,10 @@ struct container_status {
  * container that was adopted running; not for one whose start failed (its operation tells). */
 typedef void container_exit_fn(void *arg, struct container *c);
 
-/* Writes the record. -E_EXISTS when that attempt exists. */
+/* Writes the record, mounts the root file system (overlay), makes config.json; a few milliseconds,
+ * no other program is run. Fails for what can never run (-E_INVAL: unknown user, bad mount:
+ * Kubernetes' CreateContainerConfigError) and leaves nothing then. -E_EXISTS when that attempt
+ * exists. */
 int container_new(struct runtime *rt, const struct container_config *config, struct container **ret,
                   struct err *err);
 void container_on_exit(struct container *c, container_exit_fn *fn,
@@ -79,7 +82,7 @@ const struct container_status *container_status(const struct container *c);
 const char *container_note(const struct container *c);
 const char *container_bundle(const struct container *c); /* its folder */
 
-/* Mounts, writes config.json, creates and starts; done when the process runs. On failure the
+/* Creates and starts; done when the process runs. On failure the
  * container is EXITED, code 128 and reason ContainerCannotRun, with the OCI runtime's own sentence
  * in op->err. */
 void container_start(struct container *c, struct runtime_op *op);
@@ -105,6 +108,11 @@ void container_detach(struct container *c);
 typedef void container_found_fn(void *arg, struct container *c);
 void container_adopt_all(struct runtime *rt, container_found_fn *found, void *arg,
                          struct runtime_op *op);
+
+/* The layer directories of all containers that have a record, NULL-terminated, in the arena:
+ * images_gc() keeps them. */
+int container_layers_in_use(struct runtime *rt, struct arena *a, const char *const **ret,
+                            struct err *err);
 
 /* Rotates the logs of this container when the current file is over the limit (runtime_config); call
  * it every 10 s or so for running containers. Cheap when there is nothing to do. */

@@ -17,7 +17,8 @@ struct exec_config {
     const char *const *argv; /* NULL-terminated, not empty */
     bool tty;                /* stderr is then part of stdout */
     bool stdin_open;
-    uint16_t rows, cols; /* with tty; 0 = 24 x 80 */
+    bool no_stdout, no_stderr; /* dropped: exec_stream() is NULL */
+    uint16_t rows, cols;       /* with tty; 0 = 24 x 80 */
 };
 
 /* The command has ended. code: 0-255 (128 + signal), or negative with a sentence when it could not
@@ -29,8 +30,8 @@ int exec_start(struct container *c, const struct exec_config *config, exec_exit_
                void *arg, struct exec **ret, struct err *err);
 /* Our end of the command's fd: 0 (write; NULL unless stdin_open), 1, 2 (read; 2 is NULL with a
  * tty). Ownership passes to the caller; NULL the second time. Close fd 0 (stream_shutdown,
- * stream_close) to end its input. With a tty, input ends by writing ^D. Streams that nobody took
- * are drained and dropped. */
+ * stream_close) to end its input. With a tty, input ends by writing ^D. Take every stream that
+ * there is: a full pipe would stop the command. */
 struct stream *exec_stream(struct exec *e, int fd);
 void exec_resize(struct exec *e, uint16_t rows, uint16_t cols);
 /* Kills the command if it runs (the client went away) and frees e; no callback comes any more.

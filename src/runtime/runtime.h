@@ -27,6 +27,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "io/loop.h"
 
 struct arena;
 struct io_loop;
@@ -100,6 +101,13 @@ struct runtime_op {
     void *arg;
     /* read-only in done */
     struct err err;
+    /* private */
+    struct list link;
+    struct io_task task;
+    struct io_work work;
+    int (*fn)(void *work_arg, struct err *err);
+    void *work_arg;
+    int code;
 };
 
 /* Runs fn on the thread pool, then op->done on the loop. fn may block; it must not touch what the
