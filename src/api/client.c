@@ -2,6 +2,7 @@
 /* Dispatch of api/client.h to an implementation, and the shared encoded object. */
 #include "client.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -109,4 +110,37 @@ struct api_item *api_item_new(const struct json *object)
 {
     CLEANUP(buf_finip) struct buf b = BUF_INIT;
     return json_print(&b, object) == 0 ? api_item_new_text(buf_str(&b), object) : NULL;
+}
+
+int api_code_of(int status, const struct json *answer)
+{
+    static const struct {
+        int status, code;
+    } codes[] = {
+        {400, -E_INVAL},  {401, -E_UNAUTHORIZED}, {403, -E_ACCESS},   {404, -E_NOENT},
+        {405, -E_METHOD}, {406, -E_NOTACCEPT},    {409, -E_CONFLICT}, {410, -E_GONE},
+        {413, -E_TOOBIG}, {415, -E_MEDIATYPE},    {422, -E_INVALID},  {429, -E_TOOMANY},
+        {501, -E_NOTSUP}, {503, -E_BUSY},         {504, -E_TIMEOUT},  {507, -E_NOSPACE},
+    };
+    if (strcmp(json_cstr(json_get(answer, "reason"), ""), "AlreadyExists") == 0) {
+        return -E_EXISTS;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+        if (codes[i].status == status) {
+            return codes[i].code;
+        }
+    }
+    return status >= 500 ? -E_INTERNAL : -E_PROTO;
+}
+
+void api_describe(const struct api_request *req, char *out, size_t size)
+{
+    static const char *const verbs[] = {
+        [API_GET] = "get",       [API_LIST] = "list",   [API_CREATE] = "create",
+        [API_UPDATE] = "update", [API_PATCH] = "patch", [API_DELETE] = "delete",
+    };
+    (void)snprintf(out, size, "%s %s%s%s %s%s%s", verbs[req->verb], req->kind->plural,
+                   req->subresource ? "/" : "", req->subresource ? req->subresource : "",
+                   req->ns ? req->ns : "", req->ns && req->ns[0] && req->name ? "/" : "",
+                   req->name ? req->name : "");
 }

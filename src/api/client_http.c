@@ -76,28 +76,6 @@ struct http_api_call {
     char what[320];      /* "get pods default/web", for error texts */
 };
 
-/* The negative code of a failed answer; Kubernetes' reason tells conflicts apart. */
-static int code_of(int status, const struct json *answer)
-{
-    static const struct {
-        int status, code;
-    } codes[] = {
-        {400, -E_INVAL},  {401, -E_UNAUTHORIZED}, {403, -E_ACCESS},   {404, -E_NOENT},
-        {405, -E_METHOD}, {406, -E_NOTACCEPT},    {409, -E_CONFLICT}, {410, -E_GONE},
-        {413, -E_TOOBIG}, {415, -E_MEDIATYPE},    {422, -E_INVALID},  {429, -E_TOOMANY},
-        {501, -E_NOTSUP}, {503, -E_BUSY},         {504, -E_TIMEOUT},  {507, -E_NOSPACE},
-    };
-    if (strcmp(json_cstr(json_get(answer, "reason"), ""), "AlreadyExists") == 0) {
-        return -E_EXISTS;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
-        if (codes[i].status == status) {
-            return codes[i].code;
-        }
-    }
-    return status >= 500 ? -E_INTERNAL : -E_PROTO;
-}
-
 static void end_call(struct http_api_call *hc, int code, struct json *result)
 {
     struct api_call *call = hc->call;
@@ -123,7 +101,7 @@ static void call_answered(void *arg, int code, const struct http_response *resp,
         return;
     }
     if (!success) {
-        code = code_of(resp->status, result);
+        code = api_code_of(resp->status, result);
         (void)err_set(&call->err, code, "%s: %s", hc->what,
                       json_cstr(json_get(result, "message"), err_text(code)));
     }
@@ -188,18 +166,6 @@ static void put_delete_options(struct buf *b, const struct api_request *req, str
     (void)json_print(b, o);
 }
 
-static void describe(struct http_api_call *hc, const struct api_request *req)
-{
-    static const char *const verbs[] = {
-        [API_GET] = "get",       [API_LIST] = "list",   [API_CREATE] = "create",
-        [API_UPDATE] = "update", [API_PATCH] = "patch", [API_DELETE] = "delete",
-    };
-    (void)snprintf(hc->what, sizeof(hc->what), "%s %s%s%s %s%s%s", verbs[req->verb],
-                   req->kind->plural, req->subresource ? "/" : "",
-                   req->subresource ? req->subresource : "", req->ns ? req->ns : "",
-                   req->ns && req->ns[0] && req->name ? "/" : "", req->name ? req->name : "");
-}
-
 static struct http_fetch *start_fetch(struct http_api_call *hc, const struct api_request *req)
 {
     CLEANUP(buf_finip) struct buf target = BUF_INIT;
@@ -237,7 +203,7 @@ static void http_call_begin(struct api_client *c, struct api_call *call,
     hc->client = client;
     hc->call = call;
     call->impl = hc;
-    describe(hc, req);
+    api_describe(req, hc->what, sizeof(hc->what));
     io_task_init(&hc->fail, fail_later, hc);
     hc->fetch = start_fetch(hc, req);
     if (!hc->fetch) {
@@ -286,7 +252,7 @@ static void end_watch(struct http_watch *w, int code, const char *text)
 
 static int64_t error_event(const struct json *status, const char **ret_text)
 {
-    int code = code_of((int)json_path_i64(status, "code", 500), status);
+    int code = api_code_of((int)json_path_i64(status, "code", 500), status);
     *ret_text = json_cstr(json_get(status, "message"), err_text(code));
     return code;
 }
@@ -388,7 +354,7 @@ static void watch_over(struct http_call *c, void *arg)
     }
     arena_init(&a, /* cap= */ 0);
     (void)json_parse(&a, buf_str(&w->line), NULL, &status, NULL); /* else the code's own text */
-    int code = code_of(w->status, status);
+    int code = api_code_of(w->status, status);
     end_watch(w, code, json_cstr(json_get(status, "message"), err_text(code)));
     arena_fini(&a);
 }

@@ -37,6 +37,11 @@ struct api_watch {
  * returns. With code < 0, err must be filled. */
 void api_call_finish(struct api_call *call, int code, struct json *result);
 
+/* The negative code of a failed answer; Kubernetes' reason tells conflicts apart. */
+int api_code_of(int status, const struct json *answer);
+/* "get pods default/web", for error texts; cut when longer. */
+void api_describe(const struct api_request *req, char *out, size_t size);
+
 /* An item that owns a copy of everything, made from an object's tree. NULL on -ENOMEM. */
 struct api_item *api_item_new(const struct json *object);
 /* The same with the object's JSON text at hand (it is copied). */

@@ -26,10 +26,14 @@
 #include "codec/json.h"
 
 struct api_server;
+struct buf;
 struct http_exchange;
 struct io_loop;
 struct kind;
+struct selector;
 struct store;
+struct store_index_ops;
+struct store_item;
 
 /* ---- who calls ---- */
 
@@ -78,6 +82,23 @@ struct api_server_opts {
     bool no_namespaces; /* do not make default, kube-system, ... (an edge mirrors them) */
 };
 
+/* ---- how objects lie in the store ---- */
+
+/* The program that opens the store passes this as store_opts.index: selectors then need no parsing.
+ */
+extern const struct store_index_ops api_store_index;
+
+/* "RESOURCE[.GROUP]/NAMESPACE/NAME", of the kind that stores k's objects: "pods/default/web-1",
+ * "nodes//n1", "deployments.apps/default/web". name NULL: the prefix of a namespace; ns NULL as
+ * well: of the whole kind. In the arena; NULL when it failed. */
+const char *api_key(struct arena *a, const struct kind *k, const char *ns, const char *name);
+/* The reverse: cuts a key; NULL when no kind has it. ret_* may be NULL. */
+const struct kind *api_key_parse(struct str key, struct str *ret_ns, struct str *ret_name);
+/* Matches an item of the store against a label and a field selector of its kind (either may be
+ * NULL). */
+bool api_item_match(const struct store_item *it, const struct selector *labels,
+                    const struct selector *fields);
+
 /* ---- lifetime ---- */
 
 /* opts are copied; store and loop are borrowed and must outlive the server. NULL with err. Starts
@@ -106,7 +127,10 @@ void api_reply_error(struct http_exchange *x, int code, const char *message);
 /* Replies a JSON tree. */
 void api_reply_json(struct http_exchange *x, int http_status, const struct json *body);
 
-/* The revision of the store, for parts that report it. */
 struct store *api_server_store(struct api_server *s);
+
+/* For http_server_config.error_body: what the HTTP server refuses by itself becomes a Status, too.
+ */
+const char *api_error_body(void *arg, int status, const char *text, struct buf *body);
 
 #endif

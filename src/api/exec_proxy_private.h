@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What exec_proxy*.c share. */
+#ifndef API_EXEC_PROXY_PRIVATE_H
+#define API_EXEC_PROXY_PRIVATE_H
+
+#include "api/server_http.h"
+#include "api/server_private.h"
+
+/* A stream between a client and a node; embedded as the first member. */
+struct exec_proxy {
+    struct list link; /* api_server.streams */
+    struct node_stream *node;
+    void (*end)(struct exec_proxy *p); /* the server drains */
+};
+
+/* exec_proxy_ws.c: exec and attach. r is complete. Ends the exchange. */
+void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r);
+
+#endif

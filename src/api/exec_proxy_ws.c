@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Remote commands over WebSocket, subprotocols v5.channel.k8s.io and v4.channel.k8s.io: every
+ * binary message is one channel byte and data. v5 adds 255: its one byte of data names the channel
+ * that the client has closed.
+ */
+#include "api/exec_proxy_private.h"
+#include "codec/websocket.h"
+#include "net/ws.h"
+
+#define WS_HIGH ((ssize_t)256 << 10)
+
+struct remote {
+    struct exec_proxy base;
+    struct ws *ws;
+    bool opened;   /* the node has accepted: the client may be read */
+    bool status;   /* a Status was sent on the error channel */
+    bool finished; /* the node has ended; only the closing handshake is left */
+};
+
+static void remote_free(struct remote *m)
+{
+    list_del(&m->base.link);
+    if (m->base.node) {
+        m->base.node->ops->close(m->base.node);
+    }
+    mem_free(m);
+}
+
+/* Bytes that wait or a negative code. */
+static ssize_t send_channel(struct remote *m, uint8_t channel, struct str data)
+{
+    char head = (char)channel;
+    return ws_send2(m->ws, true, str_n(&head, 1), data);
+}
+
+static void send_status(struct remote *m, int code, const char *text)
+{
+    CLEANUP(buf_finip) struct buf b = BUF_INIT;
+    struct arena a;
+    arena_init(&a, 0);
+    struct json *s =
+        code < 0 ? status_code(&a, code, text ? text : err_text(code)) : json_object(&a);
+    if (code == 0) {
+        json_set(s, "metadata", json_object(&a));
+        json_set_str(s, "status", "Success");
+    }
+    if (s && json_print(&b, s) == 0) {
+        (void)send_channel(m, CHANNEL_ERROR, buf_str(&b)); /* a dead peer shows in on_close */
+    }
+    arena_fini(&a);
+    m->status = true;
+}
+
+/* ---- from the node ---- */
+
+static void on_opened(void *arg)
+{
+    struct remote *m = arg;
+    m->opened = true;
+    ws_pause(m->ws, false);
+}
+
+static void on_node_message(void *arg, uint8_t channel, struct str data)
+{
+    struct remote *m = arg;
+    m->status |= channel == CHANNEL_ERROR;
+    ssize_t waits = send_channel(m, channel, data);
+    if (waits >= WS_HIGH) {
+        m->base.node->ops->pause(m->base.node, true);
+    }
+}
+
+static void on_node_drained(void *arg)
+{
+    struct remote *m = arg;
+    if (!m->finished) {
+        ws_pause(m->ws, false);
+    }
+}
+
+static void on_node_ended(void *arg, int code, const char *text)
+{
+    struct remote *m = arg;
+    m->base.node = NULL;
+    m->finished = true;
+    if (!m->status) {
+        send_status(m, code, text);
+    }
+    ws_pause(m->ws, false);
+    ws_close(m->ws, 1000, "");
+}
+
+static const struct node_stream_events node_events = {.opened = on_opened,
+                                                      .message = on_node_message,
+                                                      .drained = on_node_drained,
+                                                      .ended = on_node_ended};
+
+/* ---- from the client ---- */
+
+static void on_ws_message(struct ws *w, void *arg, bool binary, struct str data)
+{
+    struct remote *m = arg;
+    (void)binary; /* old clients send text */
+    if (data.n == 0 || m->finished) {
+        return;
+    }
+    uint8_t channel = (uint8_t)data.p[0];
+    struct str rest = str_n(data.p + 1, data.n - 1);
+    if (channel != CHANNEL_STDIN && channel != CHANNEL_RESIZE && channel != CHANNEL_CLOSE) {
+        return; /* clients write on no other channel */
+    }
+    if (m->base.node->ops->send(m->base.node, channel, rest) == 1) {
+        ws_pause(w, true);
+    }
+}
+
+static void on_ws_drain(struct ws *w, void *arg)
+{
+    (void)w;
+    struct remote *m = arg;
+    if (m->base.node) {
+        m->base.node->ops->pause(m->base.node, false);
+    }
+}
+
+static void on_ws_close(struct ws *w, void *arg, int code, struct str reason)
+{
+    (void)w;
+    (void)code;
+    (void)reason;
+    remote_free(arg);
+}
+
+static const struct ws_events ws_events = {
+    .on_message = on_ws_message, .on_drain = on_ws_drain, .on_close = on_ws_close};
+
+static void remote_end(struct exec_proxy *p)
+{
+    struct remote *m = CONTAINER_OF(p, struct remote, base);
+    struct ws *w = m->ws;
+    remote_free(m);
+    ws_abort(w);
+}
+
+/* ---- the start ---- */
+
+static const char *choose_protocol(struct http_exchange *x)
+{
+    static const char *const protocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io"};
+    for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+        if (ws_offers(x, protocols[i])) {
+            return protocols[i];
+        }
+    }
+    return NULL;
+}
+
+void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r)
+{
+    const struct api_server_opts *o = &call->server->opts;
+    struct http_exchange *x = call->x;
+    struct err err = {0};
+    const char *protocol = ws_wanted(x) ? choose_protocol(x) : NULL;
+    if (!protocol) {
+        api_reply_error(x, -E_INVAL,
+                        "this server runs remote commands over WebSocket only "
+                        "(v5.channel.k8s.io, v4.channel.k8s.io); SPDY is not supported");
+        return;
+    }
+    struct remote *m = mem_zalloc(sizeof(*m));
+    if (!m) {
+        api_reply_error(x, -E_NOMEM, "out of memory");
+        return;
+    }
+    list_init(&m->base.link);
+    m->base.end = remote_end;
+    m->base.node = o->open_stream(o->open_stream_arg, r, &node_events, m, &err);
+    if (!m->base.node) {
+        mem_free(m);
+        api_reply_error(x, err.code ? err.code : -E_UNREACH, err.text);
+        return;
+    }
+    m->ws = ws_accept(x, protocol, &ws_events, m);
+    if (!m->ws) {
+        remote_free(m);
+        api_reply_error(x, -E_INVAL, "the WebSocket handshake is malformed");
+        return;
+    }
+    list_push_back(&call->server->streams, &m->base.link);
+    ws_pause(m->ws, true);                           /* until the node has opened */
+    (void)send_channel(m, CHANNEL_STDOUT, STR_NULL); /* as the real server does first */
+}

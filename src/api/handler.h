@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One operation on objects, below HTTP: what the HTTP handlers and the in-process client both call.
+ *
+ *     fill a struct handler_op  ->  handler_run()  ->  done, once: inside the call when the answer
+ * is there (reads, refusals), later when it waits for the disk
+ *
+ * A write is computed from store_get_latest(), so that operations of one loop never conflict with
+ * each other; its answer comes when the store has made it durable. Everything is allocated in
+ * op->arena, which the caller keeps until done, or until handler_cancel().
+ */
+#ifndef API_HANDLER_H
+#define API_HANDLER_H
+
+#include "api/kind.h"
+#include "api/route.h"
+#include "api/server.h"
+#include "api/status.h"
+#include "store/store.h"
+
+enum handler_verb {
+    HANDLER_GET,
+    HANDLER_LIST,
+    HANDLER_CREATE,
+    HANDLER_UPDATE,
+    HANDLER_PATCH,
+    HANDLER_DELETE,
+    HANDLER_DELETE_COLLECTION,
+    HANDLER_WATCH, /* only for authz; see watch.h */
+    HANDLER_VERB_NR,
+};
+
+enum handler_patch { HANDLER_PATCH_JSON, HANDLER_PATCH_MERGE, HANDLER_PATCH_STRATEGIC };
+
+struct handler_delete_options {
+    const char *uid, *resource_version; /* preconditions; NULL = none */
+    const char *propagation;            /* NULL = the kind's default (background) */
+    bool has_grace;
+    int64_t grace_seconds;
+};
+
+struct handler_list {
+    struct store_item **items; /* referenced by `list` */
+    size_t n;
+    int64_t rev;
+    const char *cont;  /* continue token or NULL */
+    int64_t remaining; /* -1 = not told */
+    struct store_list list;
+};
+
+struct handler_op;
+typedef void handler_done_fn(struct handler_op *op);
+
+struct handler_op {
+    /* public: set before */
+    struct api_server *server;
+    struct arena *arena;
+    const struct api_user *user;
+    enum handler_verb verb;
+    const struct kind *kind;
+    const struct kind_subresource *sub; /* NULL = the object itself */
+    const char *ns, *name;              /* "" when there is none */
+    struct json *body;                  /* create, update, patch; may be changed and kept */
+    struct json *problems; /* array of texts: what decoding the body found (duplicate fields) */
+    enum handler_patch patch;
+    struct route_options opt;
+    struct handler_delete_options del;
+    handler_done_fn *done;
+    void *arg;
+
+    /* The answer: http, and one of: item (an object as stored), list, result (an object or a Status
+     * as a tree, in served form). */
+    int http;
+    struct store_item *item; /* referenced; dropped by handler_fini() */
+    struct json *result;
+    struct handler_list list;
+    struct json *warnings; /* array of texts or NULL */
+
+    /* private */
+    struct store_req req;
+    bool waiting;     /* for req */
+    int attempts;     /* generateName */
+    struct json *old; /* the object as it is, storage form */
+    int64_t old_rev;
+    int http_ok;
+    void (*committed)(struct handler_op *op);
+    void *impl; /* a collection's members */
+};
+
+void handler_run(struct handler_op *op);
+/* done will not come any more; a write may still happen. */
+void handler_cancel(struct handler_op *op);
+/* Drops references after done. */
+void handler_fini(struct handler_op *op);
+/* The answer as a tree, whatever form it has (NULL when the arena failed); items of a list are
+ * parsed. */
+struct json *handler_tree(struct handler_op *op);
+/* An item of the store as the kind serves it. */
+struct json *handler_item_tree(struct arena *a, const struct kind *k, const struct store_item *it);
+
+/* DeleteOptions (the body of DELETE, or inside an Eviction) into op->del and op->opt. NULL is fine.
+ */
+void handler_read_delete_options(struct handler_op *op, const struct json *o);
+
+/* Reads selectors with the checks of a kind; errors are statuses (op->http, op->result). */
+int handler_selectors(struct arena *a, const struct kind *k, const struct route_options *o,
+                      struct selector **ret_labels, struct selector **ret_fields, struct err *err);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deletion: preconditions, finalizers, the grace of pods, and collections.
+ *
+ *     DELETE --+-- nothing holds it --------------------> gone (Status, or the object for pods)
+ *              +-- finalizers ----> deletionTimestamp, stays until the last finalizer is removed
+ *              +-- a pod on a node -> deletionTimestamp = now + grace, stays until its node deletes
+ * it with 0
+ *              +-- a namespace ----> Terminating, stays until /finalize empties spec.finalizers
+ */
+#include "api/handler_private.h"
+
+#include "api/server_private.h"
+#include "base/clock.h"
+
+static bool is_pod(const struct handler_op *op)
+{
+    return cstr_eq(op->kind->kind, "Pod") && !*op->kind->group;
+}
+
+static bool is_namespace(const struct handler_op *op)
+{
+    return cstr_eq(op->kind->kind, "Namespace") && !*op->kind->group;
+}
+
+bool handler_last_gone(const struct json *obj)
+{
+    return obj_deleting(obj) && json_len(json_path(obj, "metadata.finalizers")) == 0 &&
+           json_len(json_path(obj, "spec.finalizers")) == 0 &&
+           json_path_i64(obj, "metadata.deletionGracePeriodSeconds", 0) == 0;
+}
+
+void handler_read_delete_options(struct handler_op *op, const struct json *o)
+{
+    const struct json *grace = json_get(o, "gracePeriodSeconds");
+    const struct json *orphan = json_get(o, "orphanDependents");
+    if (json_is(grace, JSON_INT)) {
+        op->del.has_grace = true;
+        op->del.grace_seconds = grace->i;
+    }
+    const char *propagation = json_path_cstr(o, "propagationPolicy", NULL);
+    if (propagation) {
+        op->del.propagation = propagation;
+    } else if (json_is(orphan, JSON_BOOL)) {
+        op->del.propagation = orphan->b ? "Orphan" : "Background";
+    }
+    op->del.uid = json_path_cstr(o, "preconditions.uid", op->del.uid);
+    op->del.resource_version =
+        json_path_cstr(o, "preconditions.resourceVersion", op->del.resource_version);
+    JSON_FOR_EACH (d, json_get(o, "dryRun")) {
+        op->opt.dry_run |= cstr_eq(json_cstr(d, ""), "All");
+    }
+}
+
+static bool check_preconditions(struct handler_op *op)
+{
+    struct status_about about = handler_about(op);
+    const char *why = NULL;
+    if (op->del.uid && !cstr_eq(op->del.uid, obj_uid(op->old))) {
+        why = arena_printf(
+            op->arena, "Precondition failed: UID in precondition: %.64s, UID in object meta: %s",
+            op->del.uid, obj_uid(op->old));
+    } else if (op->del.resource_version && !cstr_eq(op->del.resource_version, obj_rv(op->old))) {
+        why = arena_printf(op->arena,
+                           "Precondition failed: ResourceVersion in precondition: %.64s, "
+                           "ResourceVersion in object meta: %s",
+                           op->del.resource_version, obj_rv(op->old));
+    }
+    if (!why) {
+        return true;
+    }
+    handler_fail(op, status_conflict(op->arena, &about, why));
+    return false;
+}
+
+/* Seconds that the object may still take; 0 for all but running pods (CheckGracefulDelete). */
+static int64_t grace_of(const struct handler_op *op)
+{
+    if (!is_pod(op)) {
+        return 0;
+    }
+    int64_t grace = op->del.has_grace
+                        ? op->del.grace_seconds
+                        : json_path_i64(op->old, "spec.terminationGracePeriodSeconds", 30);
+    const char *phase = json_path_cstr(op->old, "status.phase", "");
+    if (!*json_path_cstr(op->old, "spec.nodeName", "") || cstr_eq(phase, "Failed") ||
+        cstr_eq(phase, "Succeeded")) {
+        return 0;
+    }
+    return grace < 0 ? 1 : grace;
+}
+
+/* Orphan and Foreground leave work for the garbage collector: finalizers say so. */
+static void set_propagation(struct handler_op *op, struct json *obj)
+{
+    const char *p = op->del.propagation;
+    if (!p) {
+        return;
+    }
+    (void)obj_del_finalizer(obj, "orphan");
+    (void)obj_del_finalizer(obj, "foregroundDeletion");
+    if (cstr_eq(p, "Orphan")) {
+        (void)obj_add_finalizer(obj, "orphan");
+    } else if (cstr_eq(p, "Foreground")) {
+        (void)obj_add_finalizer(obj, "foregroundDeletion");
+    }
+}
+
+static void set_deletion(struct json *obj, int64_t grace, bool show_grace)
+{
+    char text[TIME_TEXT_SIZE];
+    struct json *meta = obj_meta(obj);
+    struct wall when = {wall_now().us + grace * 1000000};
+    json_set_str(meta, "deletionTimestamp", time_text(when, text));
+    if (show_grace) {
+        json_set_int(meta, "deletionGracePeriodSeconds", grace);
+    }
+}
+
+static void deleted_status(struct handler_op *op)
+{
+    if (is_pod(op) || is_namespace(op)) {
+        handler_ok_item(op, 200, op->req.item);
+        return;
+    }
+    struct status_about about = handler_about(op);
+    about.uid = obj_uid(op->old);
+    handler_ok_tree(op, 200, status_success(op->arena, 200, &about));
+}
+
+static void remove_now(struct handler_op *op, struct json *obj, bool show_object)
+{
+    if (!op->opt.dry_run) {
+        handler_remove(op, obj, op->old_rev, show_object ? NULL : deleted_status);
+        return;
+    }
+    if (show_object || is_pod(op)) {
+        handler_dry(op, 200, obj);
+        return;
+    }
+    struct status_about about = handler_about(op);
+    about.uid = obj_uid(op->old);
+    handler_ok_tree(op, 200, status_success(op->arena, 200, &about));
+}
+
+/* A deletion of something that is being deleted: a pod's grace may only become shorter. */
+static void delete_again(struct handler_op *op, struct store_item *latest, struct json *obj,
+                         int64_t grace)
+{
+    int64_t now_grace = json_path_i64(obj, "metadata.deletionGracePeriodSeconds", 0);
+    bool held = json_len(json_path(obj, "metadata.finalizers")) > 0 ||
+                json_len(json_path(obj, "spec.finalizers")) > 0;
+    if (is_pod(op) && op->del.has_grace && grace < now_grace) {
+        if (grace == 0 && !held) {
+            json_set_int(obj_meta(obj), "deletionGracePeriodSeconds", 0);
+            remove_now(op, obj, false);
+            return;
+        }
+        set_deletion(obj, grace, true);
+    } else if (is_pod(op) && grace == 0 && !held) {
+        remove_now(op, obj, false);
+        return;
+    }
+    if (op->opt.dry_run) {
+        handler_dry(op, 200, obj);
+    } else if (json_equal(obj, op->old)) {
+        handler_unchanged(op, latest);
+    } else {
+        handler_put(op, obj, op->old_rev, 200, NULL);
+    }
+}
+
+static bool check_propagation(struct handler_op *op)
+{
+    static const char *const known[] = {"Background", "Foreground", "Orphan", NULL};
+    const char *p = op->del.propagation;
+    if (!p || !*p) {
+        op->del.propagation = NULL;
+        return true;
+    }
+    for (size_t i = 0; known[i]; i++) {
+        if (cstr_eq(p, known[i])) {
+            return true;
+        }
+    }
+    struct field_errors e;
+    struct status_about about = {.group = "meta.k8s.io", .kind = "DeleteOptions", .name = ""};
+    static const char *const texts[] = {"Background", "Foreground", "Orphan", "nil", NULL};
+    field_errors_init(&e, op->arena);
+    field_error_supported(&e, "propagationPolicy", p, texts);
+    handler_fail(op, status_invalid(op->arena, &about, &e));
+    return false;
+}
+
+void handler_delete(struct handler_op *op)
+{
+    struct store_item *latest;
+    if (!check_propagation(op) || !handler_load(op, &latest) || !check_preconditions(op) ||
+        !handler_guard(op, SERVER_DELETE, op->old)) {
+        return;
+    }
+    struct json *obj = json_clone(op->arena, op->old);
+    int64_t grace = grace_of(op);
+    set_propagation(op, obj);
+    if (obj_deleting(op->old)) {
+        delete_again(op, latest, obj, grace);
+        return;
+    }
+    bool held = json_len(json_path(obj, "metadata.finalizers")) > 0 ||
+                json_len(json_path(obj, "spec.finalizers")) > 0;
+    if (grace == 0 && !held) {
+        if (is_pod(op)) {
+            set_deletion(obj, 0, true);
+        }
+        remove_now(op, obj, false);
+        return;
+    }
+    /* The real server shows no grace on namespaces, which are held by spec.finalizers alone. */
+    set_deletion(obj, grace, !is_namespace(op));
+    if (is_namespace(op)) {
+        json_set_str(json_ensure_object(obj, "status"), "phase", "Terminating");
+    }
+    if (op->kind->generation) {
+        json_set_int(obj_meta(obj), "generation", obj_generation(obj) + 1);
+    }
+    if (op->opt.dry_run) {
+        handler_dry(op, 200, obj);
+        return;
+    }
+    handler_put(op, obj, op->old_rev, 200, NULL);
+}
+
+/* ---- collections ---- */
+
+struct collection {
+    struct handler_op *whole;
+    struct collection_item *first;
+    struct json *items;
+    size_t running;
+    bool submitted;
+    struct json *failure; /* the first Status */
+};
+
+struct collection_item {
+    struct handler_op op;
+    struct collection *c;
+    struct collection_item *next;
+};
+
+static void collection_end(struct collection *c)
+{
+    struct handler_op *op = c->whole;
+    if (c->running > 0 || !c->submitted) {
+        return;
+    }
+    if (c->failure) {
+        handler_fail(op, c->failure);
+        return;
+    }
+    struct json *list = json_object(op->arena);
+    json_set_str(list, "kind", op->kind->list_kind);
+    json_set_str(list, "apiVersion", op->kind->api_version);
+    struct json *meta = json_set(list, "metadata", json_object(op->arena));
+    json_set(meta, "resourceVersion",
+             json_printf(op->arena, "%lld", (long long)store_rev(op->server->store)));
+    json_set(list, "items", c->items);
+    handler_ok_tree(op, 200, list);
+}
+
+static void item_done(struct handler_op *item)
+{
+    struct collection *c = ((struct collection_item *)item)->c;
+    struct handler_op *op = c->whole;
+    /* Somebody else deleted it meanwhile: that is what was wanted. */
+    if (item->http >= 400 && item->http != 404 && !c->failure) {
+        c->failure =
+            item->result ? item->result : status_code(op->arena, -E_NOMEM, "out of memory");
+    } else if (item->http < 300 && item->old) {
+        json_push(c->items, kind_to_served(op->arena, op->kind, item->old));
+    }
+    handler_fini(item);
+    c->running--;
+    collection_end(c);
+}
+
+static void list_done(struct handler_op *list)
+{
+    struct collection *c = list->arg;
+    struct handler_op *op = c->whole;
+    if (list->http != 200) {
+        c->failure =
+            list->result ? list->result : status_code(op->arena, -E_NOMEM, "out of memory");
+        handler_fini(list);
+        c->submitted = true;
+        collection_end(c);
+        return;
+    }
+    for (size_t i = 0; i < list->list.n; i++) {
+        struct str ns, name;
+        struct collection_item *item = arena_zalloc(op->arena, sizeof(*item));
+        if (!item || !api_key_parse(store_item_key(list->list.items[i]), &ns, &name)) {
+            break;
+        }
+        item->c = c;
+        item->next = c->first;
+        c->first = item;
+        item->op = (struct handler_op){.server = op->server,
+                                       .arena = op->arena,
+                                       .user = op->user,
+                                       .verb = HANDLER_DELETE,
+                                       .kind = op->kind,
+                                       .ns = arena_str(op->arena, ns),
+                                       .name = arena_str(op->arena, name),
+                                       .opt = {.dry_run = op->opt.dry_run},
+                                       .del = op->del,
+                                       .done = item_done};
+        c->running++;
+        handler_delete(&item->op);
+    }
+    handler_fini(list);
+    c->submitted = true;
+    collection_end(c);
+}
+
+void handler_collection_cancel(struct handler_op *op)
+{
+    struct collection *c = op->impl;
+    for (struct collection_item *i = c ? c->first : NULL; i; i = i->next) {
+        handler_cancel(&i->op);
+    }
+}
+
+void handler_delete_collection(struct handler_op *op)
+{
+    struct collection *c = arena_zalloc(op->arena, sizeof(*c));
+    struct handler_op *list = arena_zalloc(op->arena, sizeof(*list));
+    if (!c || !list) {
+        handler_fail_code(op, -E_NOMEM, "out of memory");
+        return;
+    }
+    *c = (struct collection){.whole = op, .items = json_array(op->arena)};
+    *list = (struct handler_op){.server = op->server,
+                                .arena = op->arena,
+                                .user = op->user,
+                                .verb = HANDLER_LIST,
+                                .kind = op->kind,
+                                .ns = op->ns,
+                                .name = "",
+                                .opt = op->opt,
+                                .done = list_done,
+                                .arg = c};
+    op->impl = c;
+    handler_list(list);
+}

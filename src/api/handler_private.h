@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What handler*.c share: refusing, committing, and the object at hand. */
+#ifndef API_HANDLER_PRIVATE_H
+#define API_HANDLER_PRIVATE_H
+
+#include "api/handler.h"
+
+#include "api/object.h"
+#include "base/mem.h"
+
+/* {group, resource, name} of the operation, for Status details. */
+struct status_about handler_about(const struct handler_op *op);
+/* The same with the kind ("Pod"), for a 422. */
+struct status_about handler_about_kind(const struct handler_op *op, const char *name);
+
+/* Each ends the operation: calls done. A NULL status means that memory was short. */
+void handler_fail(struct handler_op *op, struct json *status);
+void handler_fail_code(struct handler_op *op, int code, const char *message);
+void handler_ok_tree(struct handler_op *op, int http, struct json *result);
+void handler_ok_item(struct handler_op *op, int http, struct store_item *item);
+
+/* The write guard and, for creates, the namespace. False when it has ended the operation. */
+bool handler_guard(struct handler_op *op, enum server_write verb, const struct json *old);
+bool handler_namespace_open(struct handler_op *op);
+
+/* The newest state of op->ns/op->name in op->old and op->old_rev. False when it has ended the
+ * operation (404). */
+bool handler_load(struct handler_op *op, struct store_item **ret);
+
+/* Sets resourceVersion, prints and submits obj (storage form). expected 0 = create. The answer is
+ * the item with `http`, unless committed is given, which then ends the operation itself. */
+void handler_put(struct handler_op *op, struct json *obj, int64_t expected, int http,
+                 void (*committed)(struct handler_op *op));
+/* The last state becomes the answer of the event. */
+void handler_remove(struct handler_op *op, struct json *last, int64_t expected,
+                    void (*committed)(struct handler_op *op));
+/* Nothing to write: answers with what is there, once it is durable. */
+void handler_unchanged(struct handler_op *op, struct store_item *item);
+/* The answer of a dry run. */
+void handler_dry(struct handler_op *op, int http, struct json *obj);
+
+/* handler_list.c */
+void handler_list(struct handler_op *op);
+
+/* handler_write.c */
+void handler_create(struct handler_op *op);
+void handler_update(struct handler_op *op);
+void handler_patch(struct handler_op *op);
+/* What an update and a patch have in common from here on: obj is the wanted object, storage form.
+ */
+void handler_store_update(struct handler_op *op, struct store_item *latest, struct json *obj);
+/* Whether the op's patch applies to target; ends the operation otherwise. */
+bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
+                         const struct json *target, struct json **ret);
+/* handler_delete.c */
+void handler_delete(struct handler_op *op);
+void handler_delete_collection(struct handler_op *op);
+void handler_collection_cancel(struct handler_op *op);
+bool handler_last_gone(const struct json *obj); /* nothing keeps a deleted object any more */
+/* handler_sub.c */
+void handler_sub(struct handler_op *op); /* scale, binding, eviction, finalize */
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subresources other than status: scale, binding, eviction, finalize. Streams are in exec_proxy.c.
+ */
+#include "api/handler_private.h"
+
+#include "api/selector.h"
+#include "api/server_private.h"
+#include "base/clock.h"
+
+static void not_allowed(struct handler_op *op)
+{
+    handler_fail_code(op, -E_METHOD,
+                      "the server does not allow this method on the requested resource");
+}
+
+/* ---- scale ---- */
+
+static const char *selector_text(struct arena *a, const struct json *selector)
+{
+    CLEANUP(buf_finip) struct buf b = BUF_INIT;
+    struct selector *s = NULL;
+    if (!selector || selector_from_json(a, selector, &s, NULL) < 0 || selector_print(&b, s) < 0) {
+        return "";
+    }
+    return arena_strndup(a, buf_data(&b), buf_len(&b));
+}
+
+static struct json *scale_of(struct handler_op *op, const struct json *obj)
+{
+    static const char *const shown[] = {"name", "namespace", "uid", "resourceVersion",
+                                        "creationTimestamp"};
+    struct arena *a = op->arena;
+    const struct kind_subresource *sub = op->sub;
+    struct json *s = json_object(a);
+    json_set_str(s, "kind", "Scale");
+    json_set_str(s, "apiVersion", "autoscaling/v1");
+    struct json *meta = json_set(s, "metadata", json_object(a));
+    for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
+        json_set(meta, shown[i], json_get(json_get(obj, "metadata"), shown[i]));
+    }
+    struct json *spec = json_set(s, "spec", json_object(a));
+    json_set_int(spec, "replicas", json_path_i64(obj, sub->spec_replicas_path, 0));
+    struct json *status = json_set(s, "status", json_object(a));
+    json_set_int(status, "replicas", json_path_i64(obj, sub->status_replicas_path, 0));
+    if (sub->selector_path) {
+        json_set_str(status, "selector", selector_text(a, json_path(obj, sub->selector_path)));
+    }
+    return s;
+}
+
+static void scale_stored(struct handler_op *op)
+{
+    struct store_item *it = op->item ? op->item : op->req.item;
+    struct json *obj = handler_item_tree(op->arena, op->kind, it);
+    store_item_unref(op->item);
+    op->item = NULL;
+    handler_ok_tree(op, 200, scale_of(op, obj));
+}
+
+static bool check_scale(struct handler_op *op, const struct json *scale)
+{
+    struct status_about about = handler_about(op);
+    const struct json *n = json_path(scale, "spec.replicas");
+    const char *rv = obj_rv(scale);
+    if (*rv && !cstr_eq(rv, obj_rv(op->old))) {
+        handler_fail(op, status_outdated(op->arena, &about));
+        return false;
+    }
+    if (n && !json_is(n, JSON_INT)) {
+        handler_fail_code(op, -E_INVAL, "spec.replicas must be a whole number");
+        return false;
+    }
+    if (json_i64(n, 0) < 0 || json_i64(n, 0) > INT32_MAX) {
+        struct field_errors e;
+        field_errors_init(&e, op->arena);
+        field_error(&e, FIELD_INVALID, "spec.replicas", n, "must be greater than or equal to 0");
+        about = (struct status_about){.group = "autoscaling", .kind = "Scale", .name = op->name};
+        handler_fail(op, status_invalid(op->arena, &about, &e));
+        return false;
+    }
+    return true;
+}
+
+/* Sets the number at a dotted path of plain names ("spec.replicas"). */
+static void set_number(struct json *obj, const char *path, int64_t n)
+{
+    struct str rest = str_of(path), head;
+    while (str_cut(rest, '.', &head, &rest)) {
+        obj = json_ensure_object(obj, arena_str(obj->arena, head));
+        if (!obj) {
+            return;
+        }
+    }
+    json_set_int(obj, arena_str(obj->arena, head), n);
+}
+
+static void scale_write(struct handler_op *op)
+{
+    struct store_item *latest;
+    struct json *scale = op->body;
+    if (!handler_load(op, &latest)) {
+        return;
+    }
+    if (op->verb == HANDLER_PATCH &&
+        !handler_apply_patch(op, op->sub->body, scale_of(op, op->old), &scale)) {
+        return;
+    }
+    if (!check_scale(op, scale) || !handler_guard(op, SERVER_UPDATE, op->old)) {
+        return;
+    }
+    struct json *obj = json_clone(op->arena, op->old);
+    if (!obj) {
+        handler_fail_code(op, -E_NOMEM, "out of memory");
+        return;
+    }
+    int64_t wanted = json_path_i64(scale, "spec.replicas", 0);
+    if (json_path_i64(obj, op->sub->spec_replicas_path, 0) == wanted) {
+        handler_ok_tree(op, 200, scale_of(op, obj));
+        return;
+    }
+    set_number(obj, op->sub->spec_replicas_path, wanted);
+    if (op->kind->generation) {
+        json_set_int(obj_meta(obj), "generation", obj_generation(obj) + 1);
+    }
+    if (op->opt.dry_run) {
+        handler_ok_tree(op, 200, scale_of(op, obj));
+        return;
+    }
+    handler_put(op, obj, op->old_rev, 200, scale_stored);
+}
+
+static void scale(struct handler_op *op)
+{
+    struct store_item *latest;
+    if (op->verb == HANDLER_UPDATE || op->verb == HANDLER_PATCH) {
+        scale_write(op);
+    } else if (op->verb != HANDLER_GET) {
+        not_allowed(op);
+    } else if (handler_load(op, &latest)) {
+        handler_ok_tree(op, 200, scale_of(op, op->old));
+    }
+}
+
+/* ---- binding ---- */
+
+static void created_status(struct handler_op *op)
+{
+    handler_ok_tree(op, 201, status_success(op->arena, 201, /* about= */ NULL));
+}
+
+static void binding(struct handler_op *op)
+{
+    struct store_item *latest;
+    struct status_about about = {.kind = "pods/binding", .name = op->name};
+    const char *node = json_path_cstr(op->body, "target.name", "");
+    const char *kind = json_path_cstr(op->body, "target.kind", "Node");
+    if (op->verb != HANDLER_CREATE) {
+        not_allowed(op);
+        return;
+    }
+    if (!*node || !cstr_eq(kind, "Node")) {
+        handler_fail_code(op, -E_INVAL, "a binding needs a target of kind Node with a name");
+        return;
+    }
+    if (!handler_load(op, &latest)) {
+        return;
+    }
+    const char *now = json_path_cstr(op->old, "spec.nodeName", "");
+    const char *uid = obj_uid(op->body);
+    const char *why = NULL;
+    if (*uid && !cstr_eq(uid, obj_uid(op->old))) {
+        why = "the pod is another one of the same name";
+    } else if (obj_deleting(op->old)) {
+        why = arena_printf(op->arena, "pod %s is being deleted, cannot be assigned to a host",
+                           op->name);
+    } else if (*now) {
+        why = arena_printf(op->arena, "pod %s is already assigned to node \"%s\"", op->name, now);
+    }
+    if (why) {
+        handler_fail(op, status_conflict(op->arena, &about, why));
+        return;
+    }
+    if (!handler_guard(op, SERVER_UPDATE, op->old)) {
+        return;
+    }
+    struct json *obj = json_clone(op->arena, op->old);
+    json_set_str(json_ensure_object(obj, "spec"), "nodeName", node);
+    JSON_FOR_EACH_MEMBER (m, obj_annotations(op->body)) {
+        obj_set_annotation(obj, m->key, json_cstr(m->value, ""));
+    }
+    (void)obj_condition_set(obj, "PodScheduled", "True", NULL, NULL, wall_now());
+    if (op->opt.dry_run) {
+        created_status(op);
+        return;
+    }
+    handler_put(op, obj, op->old_rev, 201, created_status);
+}
+
+/* ---- eviction: a deletion with the options of its body ---- */
+
+static void eviction_done(struct handler_op *op)
+{
+    op->done = *(handler_done_fn **)op->impl;
+    if (op->http < 300) {
+        store_item_unref(op->item);
+        op->item = NULL;
+        op->http = 201;
+        op->result = status_success(op->arena, 201, /* about= */ NULL);
+    }
+    op->done(op);
+}
+
+static void eviction(struct handler_op *op)
+{
+    const struct json *o = json_get(op->body, "deleteOptions");
+    handler_done_fn **done = arena_alloc(op->arena, sizeof(*done));
+    if (op->verb != HANDLER_CREATE) {
+        not_allowed(op);
+        return;
+    }
+    if (!done) {
+        handler_fail_code(op, -E_NOMEM, "out of memory");
+        return;
+    }
+    handler_read_delete_options(op, o);
+    *done = op->done;
+    op->impl = done;
+    op->done = eviction_done;
+    handler_delete(op);
+}
+
+/* ---- finalize: the namespace controller takes its mark off ---- */
+
+static void finalize(struct handler_op *op)
+{
+    struct store_item *latest;
+    struct status_about about = handler_about(op);
+    if (op->verb != HANDLER_UPDATE) {
+        not_allowed(op);
+        return;
+    }
+    if (!handler_load(op, &latest)) {
+        return;
+    }
+    const char *rv = obj_rv(op->body);
+    if (*rv && !cstr_eq(rv, obj_rv(op->old))) {
+        handler_fail(op, status_outdated(op->arena, &about));
+        return;
+    }
+    if (!handler_guard(op, SERVER_UPDATE, op->old)) {
+        return;
+    }
+    struct json *obj = json_clone(op->arena, op->old);
+    struct json *wanted = json_path(op->body, "spec.finalizers");
+    struct json *spec = json_ensure_object(obj, "spec");
+    if (json_len(wanted)) {
+        json_set(spec, "finalizers", json_clone(op->arena, wanted));
+    } else {
+        (void)json_del(spec, "finalizers");
+    }
+    handler_store_update(op, latest, obj);
+}
+
+void handler_sub(struct handler_op *op)
+{
+    switch (op->sub->sub) {
+    case KIND_SUB_SCALE:
+        scale(op);
+        break;
+    case KIND_SUB_BINDING:
+        binding(op);
+        break;
+    case KIND_SUB_EVICTION:
+        eviction(op);
+        break;
+    case KIND_SUB_FINALIZE:
+        finalize(op);
+        break;
+    default:
+        handler_fail_code(op, -E_NOTSUP,
+                          arena_printf(op->arena, "%s/%s is not supported by this server",
+                                       op->kind->plural, op->sub->name));
+    }
+}

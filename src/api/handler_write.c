@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Create, update and patch of objects and of their status. */
+#include "api/handler_private.h"
+
+#include "api/defaults.h"
+#include "api/patch.h"
+#include "api/schema_check.h"
+#include "api/server_private.h"
+#include "api/strategy.h"
+#include "base/clock.h"
+#include "base/encode.h"
+
+#define GENERATE_ATTEMPTS 8
+#define GENERATE_BASE 58
+
+static bool is_status(const struct handler_op *op)
+{
+    return op->sub && op->sub->sub == KIND_SUB_STATUS;
+}
+
+/* ---- the body ---- */
+
+static bool bad_request(struct handler_op *op, const char *text)
+{
+    handler_fail_code(op, -E_INVAL, text ? text : "out of memory");
+    return false;
+}
+
+/* apiVersion and kind must be the path's; absent ones are filled. */
+static bool check_type(struct handler_op *op, struct json *body)
+{
+    const struct kind *k = op->kind;
+    if (!json_is(body, JSON_OBJECT)) {
+        return bad_request(op, "the body of the request must be a JSON object");
+    }
+    const char *version = obj_api_version(body), *kind = obj_kind(body);
+    if (*version && !cstr_eq(version, k->api_version)) {
+        return bad_request(op, arena_printf(op->arena,
+                                            "the API version in the data (%.100s) does not match "
+                                            "the expected API version (%s)",
+                                            version, k->api_version));
+    }
+    if (*kind && !cstr_eq(kind, k->kind)) {
+        return bad_request(op, arena_printf(op->arena,
+                                            "the kind in the data (%.100s) does not match the "
+                                            "expected kind (%s)",
+                                            kind, k->kind));
+    }
+    json_set_str(body, "kind", k->kind);
+    json_set_str(body, "apiVersion", k->api_version);
+    return true;
+}
+
+/* Name and namespace must be the URL's; absent ones are filled. */
+static bool check_place(struct handler_op *op, struct json *body)
+{
+    struct json *meta = obj_meta(body);
+    const char *ns = obj_ns(body), *name = obj_name(body);
+    if (*ns && !cstr_eq(ns, op->ns)) {
+        return bad_request(op, "the namespace of the provided object does not match the namespace "
+                               "sent on the request");
+    }
+    if (*op->name && *name && !cstr_eq(name, op->name)) {
+        return bad_request(op, arena_printf(op->arena,
+                                            "the name of the object (%.253s) does not match the "
+                                            "name on the URL (%.253s)",
+                                            name, op->name));
+    }
+    if (op->kind->namespaced) {
+        json_set_str(meta, "namespace", op->ns);
+    }
+    if (*op->name) {
+        json_set_str(meta, "name", op->name);
+    }
+    return true;
+}
+
+/* Types; unknown and duplicate fields are warned of or refused. Brings body into Kubernetes' form.
+ */
+static bool check_schema(struct handler_op *op, struct json *body)
+{
+    struct schema_report report = {0};
+    struct err err = {0};
+    int code = schema_check_object(op->arena, op->kind->type, body, &report, &err);
+    if (!op->problems) {
+        op->problems = report.unknown;
+    } else {
+        JSON_FOR_EACH (text, report.unknown) {
+            json_push(op->problems, text);
+        }
+    }
+    if (code < 0) {
+        handler_fail_code(op, code, err.text);
+        return false;
+    }
+    if (json_len(op->problems) == 0 || op->opt.validation == VALIDATION_IGNORE) {
+        return true;
+    }
+    if (op->opt.validation == VALIDATION_WARN) {
+        op->warnings = op->problems;
+        return true;
+    }
+    const char *all = "";
+    JSON_FOR_EACH (w, op->problems) {
+        all = arena_printf(op->arena, "%s%s%s", all, *all ? ", " : "", json_cstr(w, ""));
+        if (!all) {
+            break;
+        }
+    }
+    err_set(&err, -E_INVAL, "strict decoding error: %s", all ? all : "");
+    (void)schema_wrap_body_error(op->kind->type, -E_INVAL, &err);
+    return bad_request(op, err.text);
+}
+
+/* What clients send and the server never keeps. */
+static void drop_foreign(struct json *meta)
+{
+    static const char *const members[] = {"managedFields", "selfLink", "clusterName"};
+    for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+        (void)json_del(meta, members[i]);
+    }
+}
+
+static bool check_rules(struct handler_op *op, const struct json *obj, const struct json *old)
+{
+    struct field_errors e;
+    field_errors_init(&e, op->arena);
+    strategy_validate(&e, kind_storage(op->kind), obj, old, is_status(op));
+    if (e.n == 0) {
+        return true;
+    }
+    struct status_about about = handler_about_kind(op, obj_name(obj));
+    handler_fail(op, status_invalid(op->arena, &about, &e));
+    return false;
+}
+
+/* ---- create ---- */
+
+static void create_metadata(struct handler_op *op, struct json *obj)
+{
+    static const char *const cleared[] = {"resourceVersion",
+                                          "uid",
+                                          "creationTimestamp",
+                                          "deletionTimestamp",
+                                          "deletionGracePeriodSeconds",
+                                          "generation"};
+    char uid[UUID_TEXT_SIZE], now[TIME_TEXT_SIZE];
+    struct json *meta = obj_meta(obj);
+    for (size_t i = 0; i < ARRAY_SIZE(cleared); i++) {
+        (void)json_del(meta, cleared[i]);
+    }
+    drop_foreign(meta);
+    uuid_make(uid);
+    json_set_str(meta, "uid", uid);
+    json_set_str(meta, "resourceVersion", ""); /* its place; the value comes with the revision */
+    if (op->kind->generation) {
+        json_set_int(meta, "generation", 1);
+    }
+    json_set_str(meta, "creationTimestamp", time_text(wall_now(), now));
+}
+
+static void generate_name(struct handler_op *op, struct json *obj)
+{
+    char tail[6];
+    struct json *meta = obj_meta(obj);
+    const char *base = json_path_cstr(meta, "generateName", "");
+    random_name(tail, 5);
+    const char *name = arena_printf(op->arena, "%.*s%s", GENERATE_BASE, base, tail);
+    json_set_str(meta, "name", name);
+    op->name = name ? name : "";
+}
+
+static void create_submit(struct handler_op *op, struct json *obj)
+{
+    struct store *store = op->server->store;
+    bool generated = op->attempts > 0;
+    for (; generated && op->attempts < GENERATE_ATTEMPTS; op->attempts++) {
+        const char *key = api_key(op->arena, op->kind, op->ns, op->name);
+        if (!key || !store_get_latest(store, str_of(key))) {
+            break;
+        }
+        generate_name(op, obj);
+    }
+    const char *key = api_key(op->arena, op->kind, op->ns, op->name);
+    if (key && store_get_latest(store, str_of(key))) {
+        struct status_about about = handler_about(op);
+        handler_fail(op, status_exists(op->arena, &about));
+        return;
+    }
+    if (op->opt.dry_run) {
+        (void)json_del(obj_meta(obj), "resourceVersion");
+        handler_dry(op, 201, obj);
+        return;
+    }
+    handler_put(op, obj, 0, 201, NULL);
+}
+
+void handler_create(struct handler_op *op)
+{
+    struct json *body = op->body;
+    if (!check_type(op, body) || !check_place(op, body) || !check_schema(op, body)) {
+        return;
+    }
+    if (*obj_rv(body)) {
+        handler_fail(op,
+                     status_failure(op->arena, 500, NULL,
+                                    "resourceVersion should not be set on objects to be created",
+                                    /* about= */ NULL));
+        return;
+    }
+    op->name = obj_name(body);
+    if (!*op->name && *json_path_cstr(body, "metadata.generateName", "")) {
+        generate_name(op, body);
+        op->attempts = 1;
+    }
+    if (!handler_guard(op, SERVER_CREATE, NULL) || !handler_namespace_open(op)) {
+        return;
+    }
+    struct json *obj = kind_to_storage(op->arena, op->kind, body);
+    const struct kind *k = kind_storage(op->kind);
+    schema_defaults(op->arena, k->type, obj);
+    strategy_create(op->arena, k, obj);
+    create_metadata(op, obj);
+    if (arena_failed(op->arena)) {
+        handler_fail_code(op, -E_NOMEM, "out of memory");
+        return;
+    }
+    if (!check_rules(op, obj, NULL)) {
+        return;
+    }
+    create_submit(op, obj);
+}
+
+/* ---- update ---- */
+
+/* What no write may change in metadata comes from the stored object. */
+static void update_metadata(struct json *obj, const struct json *old)
+{
+    static const char *const fixed[] = {
+        "uid",        "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+        "generation", "generateName",      "resourceVersion"};
+    struct json *meta = obj_meta(obj);
+    const struct json *was = json_get(old, "metadata");
+    drop_foreign(meta);
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+        struct json *v = json_get(was, fixed[i]);
+        if (v) {
+            json_set(meta, fixed[i], v);
+        } else {
+            (void)json_del(meta, fixed[i]);
+        }
+    }
+}
+
+/* Whether anything but metadata and status differs. */
+static bool spec_differs(const struct json *obj, const struct json *old)
+{
+    const struct json *sides[2] = {obj, old};
+    for (size_t i = 0; i < 2; i++) {
+        JSON_FOR_EACH_MEMBER (m, sides[i]) {
+            if (cstr_eq(m->key, "metadata") || cstr_eq(m->key, "status")) {
+                continue;
+            }
+            const struct json *other = json_get(sides[1 - i], m->key);
+            if (!other || !json_equal(m->value, other)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The versions that the client has seen must be the stored ones. */
+static bool check_versions(struct handler_op *op, const struct json *body)
+{
+    struct status_about about = handler_about(op);
+    const char *uid = obj_uid(body), *rv = obj_rv(body);
+    if (*uid && !cstr_eq(uid, obj_uid(op->old))) {
+        const char *why = arena_printf(
+            op->arena, "Precondition failed: UID in precondition: %.64s, UID in object meta: %s",
+            uid, obj_uid(op->old));
+        handler_fail(op, status_conflict(op->arena, &about, why));
+        return false;
+    }
+    if (*rv && !cstr_eq(rv, "0") && !cstr_eq(rv, obj_rv(op->old))) {
+        handler_fail(op, status_outdated(op->arena, &about));
+        return false;
+    }
+    if (!*rv && op->verb == HANDLER_UPDATE && strategy_needs_version(op->kind)) {
+        struct field_errors e;
+        field_errors_init(&e, op->arena);
+        field_error(&e, FIELD_INVALID, "metadata.resourceVersion", json_int(op->arena, 0),
+                    "must be specified for an update");
+        about = handler_about_kind(op, op->name);
+        handler_fail(op, status_invalid(op->arena, &about, &e));
+        return false;
+    }
+    return true;
+}
+
+void handler_store_update(struct handler_op *op, struct store_item *latest, struct json *obj)
+{
+    const struct json *old = op->old;
+    if (op->kind->generation && spec_differs(obj, old)) {
+        json_set_int(obj_meta(obj), "generation", obj_generation(old) + 1);
+    }
+    if (arena_failed(op->arena)) {
+        handler_fail_code(op, -E_NOMEM, "out of memory");
+        return;
+    }
+    if (op->opt.dry_run) {
+        handler_dry(op, 200, obj);
+    } else if (handler_last_gone(obj)) {
+        handler_remove(op, obj, op->old_rev, NULL);
+    } else if (json_equal(obj, old)) {
+        handler_unchanged(op, latest);
+    } else {
+        handler_put(op, obj, op->old_rev, 200, NULL);
+    }
+}
+
+/* body is the whole wanted object, in served form. */
+static void replace(struct handler_op *op, struct store_item *latest, struct json *body)
+{
+    enum server_write verb = op->verb == HANDLER_PATCH ? SERVER_PATCH : SERVER_UPDATE;
+    if (!check_type(op, body) || !check_place(op, body) || !check_schema(op, body) ||
+        !check_versions(op, body) || !handler_guard(op, verb, op->old)) {
+        return;
+    }
+    const struct kind *k = kind_storage(op->kind);
+    struct json *obj = kind_to_storage(op->arena, op->kind, body);
+    schema_defaults(op->arena, k->type, obj);
+    strategy_update(op->arena, k, obj, op->old, is_status(op));
+    update_metadata(obj, op->old);
+    if (arena_failed(op->arena)) {
+        handler_fail_code(op, -E_NOMEM, "out of memory");
+        return;
+    }
+    if (!check_rules(op, obj, op->old)) {
+        return;
+    }
+    handler_store_update(op, latest, obj);
+}
+
+void handler_update(struct handler_op *op)
+{
+    struct store_item *latest;
+    if (handler_load(op, &latest)) {
+        replace(op, latest, op->body);
+    }
+}
+
+/* ---- patch ---- */
+
+bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
+                         const struct json *target, struct json **ret)
+{
+    struct err err = {0};
+    int code;
+    if (op->patch == HANDLER_PATCH_JSON) {
+        code = patch_json(op->arena, target, op->body, ret, &err);
+    } else if (!json_is(op->body, JSON_OBJECT)) {
+        return bad_request(op, "a patch must be a JSON object");
+    } else if (op->patch == HANDLER_PATCH_MERGE) {
+        code = patch_merge(op->arena, target, op->body, ret, &err);
+    } else {
+        code = patch_strategic(op->arena, type, target, op->body, ret, &err);
+    }
+    if (code == 0) {
+        return true;
+    }
+    if (code == -E_INVALID) {
+        const char *text = arena_printf(op->arena,
+                                        "the server rejected our request due to an error "
+                                        "in our request: %s",
+                                        err.text);
+        struct status_about about = handler_about(op);
+        handler_fail(op, status_failure(op->arena, 422, "Invalid", text, &about));
+    } else {
+        handler_fail_code(op, code, *err.text ? err.text : err_text(code));
+    }
+    return false;
+}
+
+void handler_patch(struct handler_op *op)
+{
+    struct store_item *latest;
+    struct json *wanted;
+    if (!handler_load(op, &latest)) {
+        return;
+    }
+    struct json *served = kind_to_served(op->arena, op->kind, op->old);
+    if (!handler_apply_patch(op, op->kind->type, served, &wanted)) {
+        return;
+    }
+    /* A version in the patch must match; the target's own, if it is still there, always does. */
+    replace(op, latest, wanted);
+}
