@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The index of version 3, and what both versions share: see openapi.h and openapi_private.h. */
+#include "api/openapi.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/openapi_private.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+/* Sorted by name. */
+const struct openapi_scalar_info openapi_scalars[OPENAPI_SCALAR_NR] = {
+    [OPENAPI_QUANTITY] = {.name = "io.k8s.apimachinery.pkg.api.resource.Quantity",
+                          .doc = "An amount with an optional unit: 500m, 2, 1.5Gi, 10k.",
+                          .type = "string",
+                          .v3 = "\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"}]"},
+    [OPENAPI_FIELDS_V1] = {.name = "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+                           .doc = "A set of fields as a tree of their names.",
+                           .type = "object"},
+    [OPENAPI_MICRO_TIME] = {.name = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime",
+                            .doc = "A point in time in microseconds (RFC 3339).",
+                            .type = "string",
+                            .format = "date-time"},
+    [OPENAPI_TIME] = {.name = "io.k8s.apimachinery.pkg.apis.meta.v1.Time",
+                      .doc = "A point in time in seconds (RFC 3339).",
+                      .type = "string",
+                      .format = "date-time"},
+    [OPENAPI_RAW] = {.name = "io.k8s.apimachinery.pkg.runtime.RawExtension",
+                     .doc = "An object of any kind.",
+                     .type = "object"},
+    [OPENAPI_INT_OR_STRING] =
+        {.name = "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+         .doc = "A number, or a text such as a percentage or the name of a port.",
+         .type = "string",
+         .format = "int-or-string",
+         .v3 = "\"format\":\"int-or-string\","
+               "\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"string\"}]"},
+};
+
+int openapi_scalar_of(enum schema_value v)
+{
+    switch (v) {
+    case SCHEMA_QUANTITY:
+        return OPENAPI_QUANTITY;
+    case SCHEMA_FIELDS_V1:
+        return OPENAPI_FIELDS_V1;
+    case SCHEMA_MICRO_TIME:
+        return OPENAPI_MICRO_TIME;
+    case SCHEMA_TIME:
+        return OPENAPI_TIME;
+    case SCHEMA_RAW:
+        return OPENAPI_RAW;
+    case SCHEMA_INT_OR_STRING:
+        return OPENAPI_INT_OR_STRING;
+    default:
+        return -1;
+    }
+}
+
+const char *openapi_primitive(enum schema_value v, const char **ret_format)
+{
+    *ret_format = "";
+    switch (v) {
+    case SCHEMA_INT32:
+        *ret_format = "int32";
+        return "integer";
+    case SCHEMA_INT64:
+        *ret_format = "int64";
+        return "integer";
+    case SCHEMA_DOUBLE:
+        *ret_format = "double";
+        return "number";
+    case SCHEMA_BYTES:
+        *ret_format = "byte";
+        return "string";
+    case SCHEMA_BOOL:
+        return "boolean";
+    case SCHEMA_ANY:
+        return "object";
+    default:
+        return "string";
+    }
+}
+
+/* ---- what a document needs ---- */
+
+static void need(struct openapi_needs *n, const struct schema_type *t)
+{
+    if (t) {
+        n->types[t - schema_types] |= 1;
+    }
+}
+
+static void need_kind(struct openapi_needs *n, const struct kind *k)
+{
+    need(n, k->type);
+    need(n, k->list_type);
+    for (size_t i = 0; i < k->subs_n; i++) {
+        need(n, k->subs[i].body);
+    }
+}
+
+/* Marks what the marked types refer to until nothing new comes: each round goes one level deeper.
+ */
+static void close_over(struct openapi_needs *n)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (size_t i = 0; i < schema_types_n; i++) {
+            if (n->types[i] != 1) {
+                continue;
+            }
+            n->types[i] = 3; /* needed, and looked into */
+            more = true;
+            SCHEMA_FOR_EACH_FIELD(f, &schema_types[i])
+            {
+                int scalar = openapi_scalar_of(f->value);
+                if (scalar >= 0) {
+                    n->scalars[scalar] = true;
+                }
+                need(n, schema_field_type(f));
+            }
+        }
+    }
+}
+
+int openapi_needs_init(struct openapi_needs *n, const char *group, const char *version)
+{
+    size_t count;
+    const struct kind *kinds = kinds_all(&count);
+    bool any = false;
+    *n = (struct openapi_needs){.types = mem_zalloc(schema_types_n)};
+    if (!n->types) {
+        return -E_NOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct kind *k = &kinds[i];
+        if (!group || (strcmp(k->group, group) == 0 && strcmp(k->version, version) == 0)) {
+            need_kind(n, k);
+            any = true;
+        }
+    }
+    if (!any) {
+        openapi_needs_finip(n);
+        return -E_NOENT;
+    }
+    need(n, kind_body_type("", "v1", "DeleteOptions"));
+    need(n, kind_body_type("", "v1", "Status"));
+    close_over(n);
+    return 0;
+}
+
+void openapi_needs_finip(struct openapi_needs *n)
+{
+    mem_free(n->types);
+    n->types = NULL;
+}
+
+void openapi_each(const struct openapi_needs *n, openapi_name_fn *fn, void *arg)
+{
+    int s = 0;
+    for (size_t i = 0; i <= schema_types_n; i++) {
+        const struct schema_type *t = i < schema_types_n ? &schema_types[i] : NULL;
+        for (; s < OPENAPI_SCALAR_NR &&
+               (!t || strcmp(openapi_scalars[s].name, schema_type_name(t)) < 0);
+             s++) {
+            if (n->scalars[s]) {
+                fn(arg, NULL, &openapi_scalars[s]);
+            }
+        }
+        if (t && n->types[i]) {
+            fn(arg, t, NULL);
+        }
+    }
+}
+
+void openapi_path(struct buf *out, const struct kind *k, enum openapi_path which)
+{
+    buf_printf(out, *k->group ? "/apis/%s" : "/api/%s", k->api_version);
+    if (k->namespaced && which != OPENAPI_ALL_NAMESPACES) {
+        buf_puts(out, "/namespaces/{namespace}");
+    }
+    buf_printf(out, which == OPENAPI_ITEM ? "/%s/{name}" : "/%s", k->plural);
+}
+
+/* ---- the index ---- */
+
+int openapi_v3_index(struct buf *out)
+{
+    /* A document never changes while the program runs, so its hash is made once. */
+    static char hashes[16][CONTENT_HASH_SIZE];
+    size_t n, at = 0;
+    const struct kind *kinds = kinds_all(&n);
+    buf_puts(out, "{\"paths\":{");
+    for (size_t i = 0; i < n; i++) {
+        const struct kind *k = &kinds[i];
+        if (i > 0 && strcmp(k->api_version, kinds[i - 1].api_version) == 0) {
+            continue;
+        }
+        char fresh[CONTENT_HASH_SIZE], *hash = at < ARRAY_SIZE(hashes) ? hashes[at] : fresh;
+        if (hash == fresh || !*hash) {
+            CLEANUP(buf_finip) struct buf doc = BUF_INIT;
+            int rc = openapi_v3_document(k->group, k->version, &doc, hash);
+            if (rc < 0) {
+                *hash = '\0';
+                return rc;
+            }
+        }
+        const char *root = *k->group ? "apis" : "api";
+        buf_printf(out, "%s\"%s/%s\":{\"serverRelativeURL\":\"/openapi/v3/%s/%s?hash=%s\"}",
+                   at++ ? "," : "", root, k->api_version, root, k->api_version, hash);
+    }
+    buf_puts(out, "}}");
+    return buf_failed(out) ? -E_NOMEM : 0;
+}
+
+bool openapi_v2_accepts(const char *accept)
+{
+    return accept && strstr(accept, OPENAPI_V2_TYPE) != NULL;
+}
