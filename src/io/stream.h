@@ -27,6 +27,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct buf;
 struct io_loop;
 struct stream;
 struct tls_peer;
@@ -85,6 +86,11 @@ struct io_loop *stream_loop(const struct stream *s);
  * be another descriptor for the other direction (two pipes), or -1: fd serves both directions as
  * far as it can. EIO of a terminal whose other side is gone counts as EOF. */
 int stream_from_fd(struct io_loop *l, int fd, int write_fd, struct stream **ret);
+
+/* A stream that yields the bytes of `prefix` first (its content is taken, it is empty afterwards), then
+ * those of lower, which it takes. For protocols that read too far before they handed over. Without a
+ * prefix that is lower itself. NULL on -ENOMEM: lower is then still the caller's. */
+struct stream *stream_with_prefix(struct stream *lower, struct buf *prefix);
 
 /* Two ends of an in-memory stream on one loop, with the same back-pressure: for tests and for
  * clients inside the process. */

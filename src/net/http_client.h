@@ -76,7 +76,8 @@ struct http_call_ops {
     void (*on_drain)(struct http_call *c, void *arg); /* of a streaming body */
 };
 
-/* NULL on -ENOMEM only; every other failure goes to on_error. ops must be static. */
+/* NULL on -ENOMEM, and while the client is being freed; every other failure goes to on_error. ops
+ * must be static. */
 struct http_call *http_call_start(struct http_client *c, const struct http_call_request *req,
                                   const struct http_call_ops *ops, void *arg);
 void http_call_cancel(struct http_call *c);             /* NULL is fine */

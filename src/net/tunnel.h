@@ -43,7 +43,8 @@ struct tunnel_child_config {
 };
 
 struct tunnel_child *tunnel_child_start(const struct tunnel_child_config *cfg); /* NULL: -ENOMEM */
-void tunnel_child_stop(struct tunnel_child *t); /* no callback afterwards; NULL is fine */
+/* No callback afterwards. To be called before the server is freed. NULL is fine. */
+void tunnel_child_stop(struct tunnel_child *t);
 
 /* Parent: in the handler of <path>, after the caller is known. Answers 101 and ends the exchange.
  * NULL: the request is not a tunnel's (reply 400) or memory is short. name: Host header of the
