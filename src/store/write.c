@@ -152,9 +152,6 @@ static int accept_op(struct store *s, const struct store_op *o, struct write_op 
     /* Only an update of what has an ephemeral row may stay without a row: see store.h. */
     op->durable = o->type == STORE_DELETE || !(o->flags & STORE_F_EPHEMERAL) || !newest ||
                   !(newest->flags & STORE_F_EPHEMERAL);
-    if (o->type == STORE_DELETE && newest->flags & STORE_F_EPHEMERAL) {
-        op->item->flags |= STORE_F_EPHEMERAL; /* so that a load knows the resource as ephemeral */
-    }
     void *older = NULL;
     code = map_put(&s->overlay, o->key, op, &older);
     op->older = older;
