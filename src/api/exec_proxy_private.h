@@ -16,4 +16,8 @@ struct exec_proxy {
 /* exec_proxy_ws.c: exec and attach. r is complete. Ends the exchange. */
 void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r);
 
+/* exec_proxy_spdy.c: the same for clients that ask for SPDY/3.1 (kubectl before 1.30). */
+bool exec_proxy_wants_spdy(const struct http_exchange *x);
+void exec_proxy_spdy(struct server_call *call, const struct node_stream_req *r);
+
 #endif

@@ -162,10 +162,14 @@ void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r
     struct http_exchange *x = call->x;
     struct err err = {0};
     const char *protocol = ws_wanted(x) ? choose_protocol(x) : NULL;
+    if (!protocol && exec_proxy_wants_spdy(x)) {
+        exec_proxy_spdy(call, r);
+        return;
+    }
     if (!protocol) {
         api_reply_error(x, -E_INVAL,
-                        "this server runs remote commands over WebSocket only "
-                        "(v5.channel.k8s.io, v4.channel.k8s.io); SPDY is not supported");
+                        "remote commands need an upgrade to WebSocket (v5.channel.k8s.io, "
+                        "v4.channel.k8s.io) or to SPDY/3.1 (v4.channel.k8s.io)");
         return;
     }
     struct remote *m = mem_zalloc(sizeof(*m));
