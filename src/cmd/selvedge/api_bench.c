@@ -76,8 +76,8 @@ static void send_next(void *arg)
     }
     int i = l->next++;
     char path[128], body[1600];
-    struct http_header type = {"content-type", l->what == PATCH ? "application/merge-patch+json"
-                                                                : "application/json"};
+    struct http_header type = HTTP_HEADER(
+        "content-type", l->what == PATCH ? "application/merge-patch+json" : "application/json");
     struct http_call_request req = {.path = path, .headers = &type, .n_headers = 1};
     if (l->what == CREATE) {
         (void)snprintf(path, sizeof(path), BASE);
@@ -246,15 +246,14 @@ static pid_t start_center(const char *folder, struct err *err)
     if (!program || !file_exists(program)) {
         return err_set(err, -E_NOENT, "the program center is not built");
     }
-    char *const argv[] = {program,    "--data-dir",      (char *)folder,
-                          "--listen", "127.0.0.1:16443", NULL};
+    const char *const argv[] = {program, "--data-dir", folder, "--listen", "127.0.0.1:16443", NULL};
     pid_t pid = fork();
     if (pid == 0) {
         CLEANUP(mem_freep) char *log = mem_printf("%s/center.log", folder);
         if (!log || !freopen(log, "w", stderr) || !freopen("/dev/null", "w", stdout)) {
             _exit(126);
         }
-        (void)execv(program, argv); /* returns only on failure */
+        (void)execv(program, (char *const *)(uintptr_t)argv); /* returns only on failure */
         _exit(127);
     }
     return pid < 0 ? err_sys(err, -errno, "start the center") : pid;

@@ -89,7 +89,7 @@ static _Noreturn void become(const struct daemon *d, int log_fd)
         dup2(log_fd, STDERR_FILENO) < 0) {
         _exit(126);
     }
-    (void)execv(d->argv[0], d->argv); /* returns only on failure */
+    (void)execv(d->argv[0], (char *const *)(uintptr_t)d->argv); /* returns only on failure */
     (void)dprintf(STDERR_FILENO, "cannot run %s: %s\n", d->argv[0], strerrordesc_np(errno));
     _exit(126);
 }

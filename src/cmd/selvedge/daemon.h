@@ -13,9 +13,9 @@
 #include "base/err.h"
 
 struct daemon {
-    const char *name;     /* for messages */
-    char *const *argv;    /* argv[0] is the program's path; NULL-terminated */
-    const char *log_file; /* appended */
+    const char *name;        /* for messages */
+    const char *const *argv; /* argv[0] is the program's path; NULL-terminated */
+    const char *log_file;    /* appended */
     const char *pid_file;
 };
 

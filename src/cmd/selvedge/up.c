@@ -141,8 +141,8 @@ static int center_ready(struct layout *l, struct err *err)
 
 static int start_center(struct layout *l, struct err *err)
 {
-    char *const argv[] = {l->center_program, "--data-dir",      l->center_dir,
-                          "--listen",        (char *)l->listen, NULL};
+    const char *const argv[] = {l->center_program, "--data-dir", l->center_dir,
+                                "--listen",        l->listen,    NULL};
     struct daemon d = {
         .name = "center", .argv = argv, .log_file = l->center_log, .pid_file = l->center_pid};
     bool started;
@@ -205,8 +205,8 @@ static int start_edge(struct layout *l, struct err *err)
         return err_wrap(err, rc, "make a join token");
     }
     char *parent = arena_printf(&l->arena, "https://%s", l->listen);
-    char *const argv[] = {l->edge_program, "--state-dir", l->edge_dir,   "--parent",      parent,
-                          "--token-file",  l->token_file, "--node-name", (char *)l->node, NULL};
+    const char *const argv[] = {l->edge_program, "--state-dir", l->edge_dir,   "--parent", parent,
+                                "--token-file",  l->token_file, "--node-name", l->node,    NULL};
     struct daemon d = {
         .name = "edge", .argv = argv, .log_file = l->edge_log, .pid_file = l->edge_pid};
     bool started;
@@ -222,12 +222,12 @@ static int start_edge(struct layout *l, struct err *err)
 
 /* ---- the image ---- */
 
-static int run(char *const argv[], struct err *err)
+static int run(const char *const *argv, struct err *err)
 {
     (void)fflush(stdout); /* what the program prints must come after what we printed */
     pid_t pid = fork();
     if (pid == 0) {
-        (void)execv(argv[0], argv); /* returns only on failure */
+        (void)execv(argv[0], (char *const *)(uintptr_t)argv); /* returns only on failure */
         _exit(127);
     }
     int status = 0;
@@ -259,7 +259,7 @@ static int import_hello(struct layout *l, struct err *err)
         if (!file || !file_exists(file)) {
             continue;
         }
-        char *const argv[] = {l->image_program, "import", file, "--state", l->edge_dir, NULL};
+        const char *const argv[] = {l->image_program, "import", file, "--state", l->edge_dir, NULL};
         rc = run(argv, err);
         if (rc < 0) {
             return err_wrap(err, rc, "import '%s'", file);
@@ -341,7 +341,8 @@ int command_down(int argc, char **argv)
     rc = lay_out(&l, state, &err);
     rc = rc < 0 ? rc : daemon_stop(l.edge_pid, "edge", &err);
     if (rc == 0) {
-        char *const teardown[] = {l.edge_program, "--state-dir", l.edge_dir, "--teardown", NULL};
+        const char *const teardown[] = {l.edge_program, "--state-dir", l.edge_dir, "--teardown",
+                                        NULL};
         rc = run(teardown, &err);
     }
     /* The center is stopped even when the edge could not be torn down. */
