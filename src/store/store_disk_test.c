@@ -58,31 +58,6 @@ static const char *watch_from(struct fixture *fx, const char *prefix, int64_t fr
 
 /* ---- looking at the file from outside ---- */
 
-static void copy_file(const char *from, const char *to)
-{
-    char *data;
-    size_t n;
-    struct err err;
-    if (file_read(from, (size_t)1 << 30, &data, &n, &err) == -ENOENT) {
-        return;
-    }
-    assert_int_equal(file_write_replace(to, data, n, 0600, &err), 0);
-    mem_free(data);
-}
-
-/* What is on the disk at this moment, as after a crash, in a store of its own. */
-static void open_crashed_copy(struct fixture *fx, struct fixture *copy)
-{
-    char from[128], to[128];
-    fixture_init(copy, true);
-    copy_file(fx->path, copy->path);
-    (void)snprintf(from, sizeof from, "%s-wal", fx->path);
-    (void)snprintf(to, sizeof to, "%s-wal", copy->path);
-    copy_file(from, to);
-    copy->opts = fx->opts;
-    fixture_open(copy);
-}
-
 /* The answer of a query to the closed file. */
 static int64_t query(const char *path, const char *sql)
 {
@@ -167,7 +142,7 @@ static void a_deleted_key_never_comes_back(void **state)
         assert_int_equal(del(fx, "pods/a/x", "v", ANY), 0);
         assert_int_equal(put(fx, "pods/a/other", "v", ANY), 0);
         struct fixture copy;
-        open_crashed_copy(fx, &copy);
+        fixture_open_crashed_copy(fx, &copy);
         assert_string_equal(get_text(&copy, "pods/a/x"), "-");
         assert_int_equal(store_rev(copy.s), store_rev(fx->s));
         fixture_fini(&copy);
@@ -231,115 +206,6 @@ static void writes_that_wait_share_a_commit(void **state)
     assert_int_equal(metric_get(METRIC_STORE_COMMITS), commits + 1);
 }
 
-/* ---- fsync: SQLite's files, watched from below ---- */
-
-/* What SQLite would use, with a count of writes that no fsync has followed. */
-struct watched_file {
-    sqlite3_file base;
-    int unsynced;
-    sqlite3_file *real; /* behind this struct */
-};
-
-static sqlite3_vfs *real_vfs;
-static int unsynced_total; /* of all open files */
-
-static sqlite3_file *real_of(sqlite3_file *f)
-{
-    return ((struct watched_file *)f)->real;
-}
-
-static int w_close(sqlite3_file *f)
-{
-    unsynced_total -= ((struct watched_file *)f)->unsynced;
-    return real_of(f)->pMethods->xClose(real_of(f));
-}
-static int w_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
-{
-    return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
-}
-static int w_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-    ((struct watched_file *)f)->unsynced++;
-    unsynced_total++;
-    return real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
-}
-static int w_truncate(sqlite3_file *f, sqlite3_int64 size)
-{
-    return real_of(f)->pMethods->xTruncate(real_of(f), size);
-}
-static int w_sync(sqlite3_file *f, int flags)
-{
-    unsynced_total -= ((struct watched_file *)f)->unsynced;
-    ((struct watched_file *)f)->unsynced = 0;
-    return real_of(f)->pMethods->xSync(real_of(f), flags);
-}
-static int w_size(sqlite3_file *f, sqlite3_int64 *ret)
-{
-    return real_of(f)->pMethods->xFileSize(real_of(f), ret);
-}
-static int w_lock(sqlite3_file *f, int level)
-{
-    return real_of(f)->pMethods->xLock(real_of(f), level);
-}
-static int w_unlock(sqlite3_file *f, int level)
-{
-    return real_of(f)->pMethods->xUnlock(real_of(f), level);
-}
-static int w_check_lock(sqlite3_file *f, int *ret)
-{
-    return real_of(f)->pMethods->xCheckReservedLock(real_of(f), ret);
-}
-static int w_control(sqlite3_file *f, int op, void *arg)
-{
-    return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
-}
-static int w_sector(sqlite3_file *f)
-{
-    return real_of(f)->pMethods->xSectorSize(real_of(f));
-}
-static int w_device(sqlite3_file *f)
-{
-    return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
-}
-/* Version 1 has no shared memory: with the exclusive lock SQLite does not ask for any. */
-static const sqlite3_io_methods watched_methods = {
-    1,      w_close,  w_read,       w_write,   w_truncate, w_sync,  w_size,
-    w_lock, w_unlock, w_check_lock, w_control, w_sector,   w_device};
-
-static int w_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
-{
-    (void)vfs;
-    struct watched_file *w = (struct watched_file *)f;
-    *w = (struct watched_file){.real = (sqlite3_file *)(w + 1)};
-    int rc = real_vfs->xOpen(real_vfs, name, w->real, flags, out);
-    w->base.pMethods = rc == SQLITE_OK ? &watched_methods : NULL;
-    return rc;
-}
-
-static void an_acknowledged_write_has_been_synced(void **state)
-{
-    (void)state;
-    real_vfs = sqlite3_vfs_find(NULL);
-    sqlite3_vfs watched = *real_vfs;
-    watched.zName = "watched";
-    watched.xOpen = w_open;
-    watched.szOsFile = (int)sizeof(struct watched_file) + real_vfs->szOsFile;
-    assert_int_equal(sqlite3_vfs_register(&watched, /* default= */ 1), SQLITE_OK);
-    struct fixture fx;
-    fixture_init(&fx, true);
-    fixture_open(&fx);
-    char value[600];
-    memset(value, 'v', sizeof value - 1);
-    value[sizeof value - 1] = '\0';
-    for (int i = 0; i < 1200; i++) { /* several turns of the log */
-        assert_int_equal(put(&fx, "pods/a/x", value, ANY), 0);
-        assert_int_equal(unsynced_total, 0);
-    }
-    fixture_fini(&fx);
-    assert_int_equal(sqlite3_vfs_register(real_vfs, /* default= */ 1), SQLITE_OK);
-    assert_int_equal(sqlite3_vfs_unregister(&watched), SQLITE_OK);
-}
-
 /* ---- ephemeral ---- */
 
 static void heartbeats_do_not_write_the_disk(void **state)
@@ -382,7 +248,7 @@ static void after_a_crash_heartbeats_are_old_and_revisions_new(void **state)
     }
     int64_t rev = store_rev(fx->s);
     struct fixture copy;
-    open_crashed_copy(fx, &copy);
+    fixture_open_crashed_copy(fx, &copy);
     assert_string_equal(get_text(&copy, "leases/a/x"), "0");
     assert_int_equal(store_get(copy.s, STR_LIT("leases/a/x"))->rev, created);
     assert_true(store_next_rev(copy.s) > rev);
@@ -404,7 +270,7 @@ static void a_deleted_heartbeat_stays_deleted_over_a_crash(void **state)
     assert_int_equal(put_flags(fx, "leases/a/x", "1", ANY, E), 0);
     assert_int_equal(del(fx, "leases/a/x", "1", ANY), 0);
     struct fixture copy;
-    open_crashed_copy(fx, &copy);
+    fixture_open_crashed_copy(fx, &copy);
     assert_string_equal(get_text(&copy, "leases/a/x"), "-");
     assert_int_equal(try_watch(&copy, "leases/", store_rev(fx->s) - 1), -E_GONE);
     fixture_fini(&copy);
@@ -428,7 +294,7 @@ static void heartbeats_are_flushed_with_another_commit_when_due(void **state)
         assert_int_equal(store_barrier(fx->s, &w.req), 0); /* the flush is behind the put */
         assert_int_equal(waiter_wait(fx, &w), 0);
         struct fixture copy;
-        open_crashed_copy(fx, &copy);
+        fixture_open_crashed_copy(fx, &copy);
         assert_string_equal(get_text(&copy, "leases/a/x"), value);
         assert_string_equal(get_text(&copy, "leases/a/y"), value);
         fixture_fini(&copy);
@@ -471,12 +337,12 @@ static void a_key_may_change_between_durable_and_ephemeral(void **state)
     assert_int_equal(put_flags(fx, "pods/a/x", "second", ANY, E), 0);
     int64_t seen = store_rev(fx->s);
     struct fixture copy;
-    open_crashed_copy(fx, &copy);
+    fixture_open_crashed_copy(fx, &copy);
     assert_string_equal(get_text(&copy, "pods/a/x"), "first");
     assert_int_equal(try_watch(&copy, "pods/", seen), -E_GONE);
     fixture_fini(&copy);
     assert_int_equal(put(fx, "pods/a/x", "again", ANY), 0);
-    open_crashed_copy(fx, &copy);
+    fixture_open_crashed_copy(fx, &copy);
     assert_string_equal(get_text(&copy, "pods/a/x"), "again");
     fixture_fini(&copy);
 }
@@ -758,7 +624,6 @@ int main(void)
         SCENARIO(many_superseded_rows_are_deleted_in_batches),
         SCENARIO(an_idle_store_writes_nothing),
         SCENARIO(writes_that_wait_share_a_commit),
-        cmocka_unit_test(an_acknowledged_write_has_been_synced),
         SCENARIO(heartbeats_do_not_write_the_disk),
         SCENARIO(a_clean_restart_keeps_heartbeats),
         SCENARIO(after_a_crash_heartbeats_are_old_and_revisions_new),

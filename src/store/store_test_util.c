@@ -78,6 +78,30 @@ void fixture_fini(struct fixture *fx)
     assert_int_equal(tree_remove(fx->dir, &err), 0);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    char *data;
+    size_t n;
+    struct err err;
+    if (file_read(from, (size_t)1 << 30, &data, &n, &err) == -ENOENT) {
+        return;
+    }
+    assert_int_equal(file_write_replace(to, data, n, 0600, &err), 0);
+    mem_free(data);
+}
+
+void fixture_open_crashed_copy(const struct fixture *fx, struct fixture *copy)
+{
+    char from[128], to[128];
+    fixture_init(copy, true);
+    copy_file(fx->path, copy->path);
+    (void)snprintf(from, sizeof from, "%s-wal", fx->path);
+    (void)snprintf(to, sizeof to, "%s-wal", copy->path);
+    copy_file(from, to);
+    copy->opts = fx->opts;
+    fixture_open(copy);
+}
+
 /* ---- waiting ---- */
 
 static void on_done(struct store_req *req, int code, const char *text)

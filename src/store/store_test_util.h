@@ -22,6 +22,8 @@ void fixture_open(struct fixture *fx);
 int fixture_try_open(struct fixture *fx, struct err *err);
 int fixture_close(struct fixture *fx); /* the code of the closing */
 void fixture_reopen(struct fixture *fx);
+/* What is on the disk at this moment, as after a crash, in a store of its own. */
+void fixture_open_crashed_copy(const struct fixture *fx, struct fixture *copy);
 
 /* A request that can be waited for. */
 struct waiter {
