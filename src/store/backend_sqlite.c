@@ -50,7 +50,7 @@ static const char *const stmt_sql[STMT_NR] = {
 static const char setup_sql[] = "PRAGMA locking_mode = EXCLUSIVE;"
                                 "PRAGMA trusted_schema = OFF;"
                                 "PRAGMA cell_size_check = ON;"
-                                "PRAGMA cache_size = -512;"
+                                "PRAGMA cache_size = -256;"
                                 "PRAGMA temp_store = MEMORY;"
                                 "PRAGMA journal_mode = WAL;"
                                 "PRAGMA synchronous = FULL;"

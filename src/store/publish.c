@@ -180,6 +180,8 @@ void publish_done(void *store)
     publish_batch(s, &batch);
     if (failed) {
         reset_pending(s);
+    } else if (map_len(&s->overlay) == 0) {
+        map_fini(&s->overlay, NULL); /* gives back what a burst made it grow to */
     }
     watch_run_ready(s);
     for (struct store_write *w = write_queue_pop(&batch); w; w = write_queue_pop(&batch)) {

@@ -219,11 +219,10 @@ struct store_event {
     /* read-only */
     int64_t rev;
     enum store_op_type type;
-    struct store_item
-        *item; /* what was put; the last state (with the deletion's rev) when deleted */
+    struct store_item *item; /* what was put; deleted: the last state, with the deletion's rev */
     struct store_item *prev; /* what was there before; NULL: created */
     /* For the layer above: an encoding that is made once for all watchers. cache_free(cache) is
-     * called when the event is freed; both start as NULL. */
+     * called when the event is freed; both start as NULL. It does not count for history_bytes. */
     void *cache;
     void (*cache_free)(void *cache);
     /* private */

@@ -163,7 +163,7 @@ static void undo_op(struct store *s, struct write_op *op)
     struct str key = store_item_key(op->item);
     if (op->older) {
         int rc = map_put(&s->overlay, key, op->older, NULL);
-        assert(rc == 0); /* replaces, so it takes no memory */
+        assert(rc == 0); /* the map has the size that it had when op went in: no growth */
     } else {
         (void)map_del(&s->overlay, key); /* the value is op itself */
     }
