@@ -77,6 +77,8 @@ static void fill(struct handler_op *op, const struct api_request *r, struct aren
     op->opt.label_selector = arena_strdup(a, r->label_selector);
     op->opt.field_selector = arena_strdup(a, r->field_selector);
     op->opt.resource_version = arena_strdup(a, r->resource_version);
+    op->opt.limit = r->limit;
+    op->opt.cont = arena_strdup(a, r->continue_token);
     op->opt.validation = VALIDATION_IGNORE;
     op->del = (struct handler_delete_options){.uid = arena_strdup(a, r->precondition_uid),
                                               .propagation = arena_strdup(a, r->propagation),

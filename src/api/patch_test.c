@@ -285,7 +285,7 @@ static void strategic_patches_merge_lists_by_key(void **state)
          "{'metadata':{'finalizers':['b']}}"},
         {"{'metadata':{'finalizers':['a','b','x']}}",
          "{'metadata':{'$setElementOrder/finalizers':['c','b','a'],'finalizers':['c']}}",
-         "{'metadata':{'finalizers':['c','b','a','x']}}"},
+         "{'metadata':{'finalizers':['x','c','b','a']}}"},
         /* unknown fields (a newer client) fall back to merge patch */
         {"{'spec':{'odd':{'a':1,'l':[1]}}}", "{'spec':{'odd':{'b':2,'l':[2]}}}",
          "{'spec':{'odd':{'a':1,'b':2,'l':[2]}}}"},
