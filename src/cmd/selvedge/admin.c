@@ -3,6 +3,7 @@
 #include "admin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/encode.h"
@@ -164,6 +165,12 @@ int admin_open(const char *kubeconfig, struct admin **ret, struct err *err)
     }
     *ret = a;
     return 0;
+}
+
+const char *admin_default_kubeconfig(void)
+{
+    const char *env = getenv("KUBECONFIG");
+    return env && *env ? env : "run/kubeconfig";
 }
 
 void admin_close(struct admin *a)

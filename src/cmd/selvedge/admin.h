@@ -17,7 +17,8 @@ struct http_client;
 /* Reads current-context's cluster and user: embedded or referenced certificates. Does not
  * connect yet. */
 int admin_open(const char *kubeconfig, struct admin **ret, struct err *err);
-void admin_close(struct admin *a); /* NULL is fine */
+const char *admin_default_kubeconfig(void); /* $KUBECONFIG, else "run/kubeconfig" */
+void admin_close(struct admin *a);          /* NULL is fine */
 
 /* One API call; *ret_object (may be NULL) lives in the arena. */
 int admin_call(struct admin *a, const struct api_request *req, struct arena *arena,

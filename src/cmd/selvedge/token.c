@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "commands.h"
 #include "io/x509.h"
-#include "options.h"
 
 #define ID_LENGTH 6
 #define SECRET_LENGTH 16
@@ -102,10 +102,10 @@ static const char usage[] =
 
 int command_token(int argc, char **argv)
 {
-    const char *kubeconfig = options_kubeconfig(), *ttl = "24h";
+    const char *kubeconfig = admin_default_kubeconfig(), *ttl = "24h";
     const struct option_spec specs[] = {{"kubeconfig", &kubeconfig, NULL}, {"ttl", &ttl, NULL}};
     const char *verb = NULL;
-    int rc = options_parse(argc, argv, specs, ARRAY_SIZE(specs), usage, &verb);
+    int rc = options_parse("selvedge", argc, argv, specs, ARRAY_SIZE(specs), usage, &verb);
     if (rc != 0) {
         return rc > 0 ? 0 : 2;
     }

@@ -21,10 +21,10 @@
 #include "admin.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/options.h"
 #include "commands.h"
 #include "daemon.h"
 #include "io/file.h"
-#include "options.h"
 #include "paths.h"
 #include "token.h"
 
@@ -297,7 +297,7 @@ int command_up(int argc, char **argv)
     const char *state = "run", *listen = "127.0.0.1:6443", *node = NULL;
     const struct option_spec specs[] = {
         {"state", &state, NULL}, {"listen", &listen, NULL}, {"node-name", &node, NULL}};
-    int rc = options_parse(argc, argv, specs, ARRAY_SIZE(specs), up_usage, NULL);
+    int rc = options_parse("selvedge", argc, argv, specs, ARRAY_SIZE(specs), up_usage, NULL);
     if (rc != 0) {
         return rc > 0 ? 0 : 2;
     }
@@ -332,7 +332,7 @@ int command_down(int argc, char **argv)
 {
     const char *state = "run";
     const struct option_spec specs[] = {{"state", &state, NULL}};
-    int rc = options_parse(argc, argv, specs, ARRAY_SIZE(specs), down_usage, NULL);
+    int rc = options_parse("selvedge", argc, argv, specs, ARRAY_SIZE(specs), down_usage, NULL);
     if (rc != 0) {
         return rc > 0 ? 0 : 2;
     }

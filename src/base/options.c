@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options of the command line; see options.h. */
+/* Options of a command line; see options.h. */
 #include "options.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/str.h"
+#include "str.h"
 
 static const struct option_spec *find(const struct option_spec *specs, size_t n, struct str name)
 {
@@ -17,14 +16,14 @@ static const struct option_spec *find(const struct option_spec *specs, size_t n,
     return NULL;
 }
 
-static int refuse(const char *what, const char *arg)
+static int refuse(const char *program, const char *what, const char *arg)
 {
-    (void)fprintf(stderr, "selvedge: %s '%s'; see --help\n", what, arg);
+    (void)fprintf(stderr, "%s: %s '%s'; see --help\n", program, what, arg);
     return -1;
 }
 
-int options_parse(int argc, char **argv, const struct option_spec *specs, size_t n,
-                  const char *usage, const char **verb)
+int options_parse(const char *program, int argc, char **argv, const struct option_spec *specs,
+                  size_t n, const char *usage, const char **verb)
 {
     for (int i = 1; i < argc; i++) {
         struct str arg = str_of(argv[i]), name, value;
@@ -32,21 +31,23 @@ int options_parse(int argc, char **argv, const struct option_spec *specs, size_t
             (void)fputs(usage, stdout);
             return 1;
         }
-        if (!str_starts(arg, "--")) {
+        bool letter = arg.n == 2 && arg.p[0] == '-' && arg.p[1] != '-';
+        if (!str_starts(arg, "--") && !letter) {
             if (!verb || *verb) {
-                return refuse("unexpected argument", argv[i]);
+                return refuse(program, "unexpected argument", argv[i]);
             }
             *verb = argv[i];
             continue;
         }
-        bool joined = str_cut(str_n(arg.p + 2, arg.n - 2), '=', &name, &value);
+        size_t dashes = letter ? 1 : 2;
+        bool joined = str_cut(str_n(arg.p + dashes, arg.n - dashes), '=', &name, &value);
         const struct option_spec *spec = find(specs, n, name);
         if (!spec) {
-            return refuse("unknown option", argv[i]);
+            return refuse(program, "unknown option", argv[i]);
         }
         if (spec->flag) {
             if (joined) {
-                return refuse("no value belongs to", argv[i]);
+                return refuse(program, "no value belongs to", argv[i]);
             }
             *spec->flag = true;
         } else if (joined) {
@@ -54,14 +55,8 @@ int options_parse(int argc, char **argv, const struct option_spec *specs, size_t
         } else if (++i < argc) {
             *spec->value = argv[i];
         } else {
-            return refuse("a value is missing after", argv[i - 1]);
+            return refuse(program, "a value is missing after", argv[i - 1]);
         }
     }
     return 0;
-}
-
-const char *options_kubeconfig(void)
-{
-    const char *env = getenv("KUBECONFIG");
-    return env && *env ? env : "run/kubeconfig";
 }

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The center's certificates; see pki.h. */
+#include "pki.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/mem.h"
+#include "io/file.h"
+#include "io/x509.h"
+
+#define DAY INT64_C(86400)
+#define CA_DAYS 3650
+#define SERVER_DAYS 365
+#define ADMIN_DAYS 365
+#define SANS_MAX 64
+
+struct names {
+    const char *v[SANS_MAX + 1]; /* NULL-terminated */
+    size_t n;
+    struct arena *arena;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        if (cstr_eq(names->v[i], name)) {
+            return;
+        }
+    }
+    char *copy = names->n < SANS_MAX ? arena_strdup(names->arena, name) : NULL;
+    if (copy) {
+        names->v[names->n++] = copy;
+    }
+}
+
+/* Every address of the machine, except those that are only valid on one link. */
+static void add_own_addresses(struct names *names)
+{
+    struct ifaddrs *list = NULL;
+    if (getifaddrs(&list) < 0) {
+        return; /* the given names still serve */
+    }
+    for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+        char text[INET6_ADDRSTRLEN];
+        if (!i->ifa_addr || !(i->ifa_flags & IFF_UP)) {
+            continue;
+        }
+        if (i->ifa_addr->sa_family == AF_INET) {
+            const struct sockaddr_in *a = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+            if (inet_ntop(AF_INET, &a->sin_addr, text, sizeof(text))) {
+                add_name(names, text);
+            }
+        } else if (i->ifa_addr->sa_family == AF_INET6) {
+            const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)(const void *)i->ifa_addr;
+            if (!IN6_IS_ADDR_LINKLOCAL(&a->sin6_addr) &&
+                inet_ntop(AF_INET6, &a->sin6_addr, text, sizeof(text))) {
+                add_name(names, text);
+            }
+        }
+    }
+    freeifaddrs(list);
+}
+
+static bool is_wildcard(const char *host)
+{
+    return !*host || cstr_eq(host, "0.0.0.0") || cstr_eq(host, "::");
+}
+
+static void server_names(struct names *names, const char *host, const char *extra)
+{
+    char own[256] = "";
+    add_name(names, "localhost");
+    add_name(names, "127.0.0.1");
+    add_name(names, "::1");
+    add_name(names, "kubernetes");
+    add_name(names, "kubernetes.default");
+    add_name(names, "kubernetes.default.svc");
+    if (gethostname(own, sizeof(own) - 1) == 0 && *own) {
+        add_name(names, own);
+    }
+    if (is_wildcard(host)) {
+        add_own_addresses(names);
+    } else {
+        add_name(names, host);
+    }
+    struct str rest = str_of(extra), one;
+    while (rest.n) {
+        (void)str_cut(rest, ',', &one, &rest); /* without a comma, all of it is the name */
+        char *text = arena_str(names->arena, str_trim(one));
+        if (text && *text) {
+            add_name(names, text);
+        }
+    }
+}
+
+static char *path_of(struct arena *a, const char *dir, const char *name)
+{
+    return arena_printf(a, "%s/%s", dir, name);
+}
+
+/* Loads NAME.crt and NAME.key; 0 when neither is there, 1 when both are. */
+static int load_pair(struct arena *a, const char *dir, const char *name, char **cert, char **key,
+                     struct err *err)
+{
+    char *cert_path = arena_printf(a, "%s/%s.crt", dir, name),
+         *key_path = arena_printf(a, "%s/%s.key", dir, name);
+    if (!cert_path || !key_path) {
+        return err_sys(err, -ENOMEM, "load '%s'", name);
+    }
+    if (!file_exists(cert_path) || !file_exists(key_path)) {
+        return 0;
+    }
+    int rc = x509_load(cert_path, cert, err);
+    rc = rc < 0 ? rc : x509_load(key_path, key, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* The key first: a certificate without its key would be taken for complete. */
+static int save_pair(struct arena *a, const char *dir, const char *name, const char *cert,
+                     const char *key, struct err *err)
+{
+    char *cert_path = arena_printf(a, "%s/%s.crt", dir, name),
+         *key_path = arena_printf(a, "%s/%s.key", dir, name);
+    if (!cert_path || !key_path) {
+        return err_sys(err, -ENOMEM, "save '%s'", name);
+    }
+    int rc = x509_save_key(key_path, key, err);
+    return rc < 0 ? rc : x509_save_cert(cert_path, cert, err);
+}
+
+static int open_ca(struct arena *a, const char *dir, struct center_pki *p, struct err *err)
+{
+    int rc = load_pair(a, dir, "ca", &p->ca_cert, &p->ca_key, err);
+    if (rc != 0) {
+        return rc < 0 ? rc : 0;
+    }
+    rc = x509_ca_new("selvedge-ca", CA_DAYS * DAY, &p->ca_cert, &p->ca_key, err);
+    return rc < 0 ? rc : save_pair(a, dir, "ca", p->ca_cert, p->ca_key, err);
+}
+
+/* Whether a certificate is ours, young enough and for all of the names. */
+static bool still_good(const struct center_pki *p, const char *cert, const char *key,
+                       const struct names *names)
+{
+    struct x509_info *info = NULL;
+    if (x509_check(str_of(cert), p->ca_cert, key, NULL) < 0 ||
+        x509_cert_parse(str_of(cert), &info, NULL) < 0) {
+        return false;
+    }
+    int64_t now = wall_now().us / 1000000;
+    bool good = now < info->not_before + (info->not_after - info->not_before) * 2 / 3;
+    for (size_t i = 0; good && names && i < names->n; i++) {
+        bool found = false;
+        for (const char *const *san = info->sans; *san; san++) {
+            found |= cstr_eq(*san, names->v[i]);
+        }
+        good = found;
+    }
+    x509_info_free(info);
+    return good;
+}
+
+/* The pair NAME: what is on the disk when it still serves, else a new one. */
+static int open_pair(struct arena *a, const char *dir, const char *name, const struct center_pki *p,
+                     const struct x509_profile *profile, const struct names *names, char **cert,
+                     char **key, struct err *err)
+{
+    int rc = load_pair(a, dir, name, cert, key, err);
+    if (rc < 0 || (rc > 0 && still_good(p, *cert, *key, names))) {
+        return rc < 0 ? rc : 0;
+    }
+    mem_free(TAKE_PTR(*cert));
+    mem_free(TAKE_PTR(*key));
+    rc = x509_key_new(key, err);
+    rc = rc < 0 ? rc : x509_sign(p->ca_cert, p->ca_key, *key, NULL, profile, cert, err);
+    return rc < 0 ? rc : save_pair(a, dir, name, *cert, *key, err);
+}
+
+static void put_base64(struct buf *out, const char *text)
+{
+    (void)base64_encode(out, text, strlen(text)); /* buffers remember failure */
+}
+
+static int write_kubeconfig(const char *path, const char *host, uint16_t port,
+                            const struct center_pki *p, const char *cert, const char *key,
+                            struct err *err)
+{
+    struct buf b = BUF_INIT;
+    const char *reach = is_wildcard(host) ? "127.0.0.1" : host;
+    bool v6 = strchr(reach, ':') != NULL;
+    (void)buf_printf(&b,
+                     "apiVersion: v1\nkind: Config\ncurrent-context: selvedge\n"
+                     "clusters:\n- name: selvedge\n  cluster:\n    server: https://%s%s%s:%u\n"
+                     "    certificate-authority-data: ",
+                     v6 ? "[" : "", reach, v6 ? "]" : "", port);
+    put_base64(&b, p->ca_cert);
+    (void)buf_puts(
+        &b, "\ncontexts:\n- name: selvedge\n  context:\n    cluster: selvedge\n    user: admin\n"
+            "users:\n- name: admin\n  user:\n    client-certificate-data: ");
+    put_base64(&b, cert);
+    (void)buf_puts(&b, "\n    client-key-data: ");
+    put_base64(&b, key);
+    (void)buf_puts(&b, "\n");
+    int rc = -ENOMEM;
+    CLEANUP(mem_freep) char *old = NULL;
+    size_t old_n;
+    if (!buf_failed(&b)) {
+        bool same = file_read(path, 1 << 20, &old, &old_n, NULL) == 0 &&
+                    str_eq(buf_str(&b), str_n(old, old_n));
+        rc = same ? 0 : file_write_atomic(path, buf_data(&b), buf_len(&b), 0600, err);
+    } else {
+        (void)err_sys(err, rc, "write '%s'", path);
+    }
+    buf_fini(&b);
+    return rc;
+}
+
+static int open_all(struct arena *a, const char *data_dir, const char *host, uint16_t port,
+                    const char *extra, struct center_pki *p, struct err *err)
+{
+    static const char *const masters[] = {"system:masters", NULL};
+    struct names names = {.arena = a};
+    CLEANUP(mem_freep) char *admin_cert = NULL;
+    CLEANUP(mem_freep) char *admin_key = NULL;
+    char *dir = path_of(a, data_dir, "pki"), *kubeconfig = path_of(a, data_dir, "kubeconfig");
+    if (!dir || !kubeconfig) {
+        return err_sys(err, -ENOMEM, "open the certificates");
+    }
+    server_names(&names, host, extra);
+    const struct x509_profile server = {.subject = {.cn = "selvedge-center"},
+                                        .use = X509_USE_SERVER,
+                                        .sans = names.v,
+                                        .seconds = SERVER_DAYS * DAY};
+    const struct x509_profile admin = {.subject = {.cn = "admin", .orgs = masters},
+                                       .use = X509_USE_CLIENT,
+                                       .seconds = ADMIN_DAYS * DAY};
+    int rc = dir_make(dir, 0700, err);
+    rc = rc < 0 ? rc : open_ca(a, dir, p, err);
+    rc = rc < 0 ? rc
+                : open_pair(a, dir, "server", p, &server, &names, &p->server_cert, &p->server_key,
+                            err);
+    rc = rc < 0 ? rc : open_pair(a, dir, "admin", p, &admin, NULL, &admin_cert, &admin_key, err);
+    return rc < 0 ? rc : write_kubeconfig(kubeconfig, host, port, p, admin_cert, admin_key, err);
+}
+
+int center_pki_open(const char *data_dir, const char *host, uint16_t port, const char *extra_sans,
+                    struct center_pki *ret, struct err *err)
+{
+    struct arena a;
+    struct center_pki p = {0};
+    arena_init(&a, 0);
+    int rc = open_all(&a, data_dir, host, port, extra_sans, &p, err);
+    arena_fini(&a);
+    if (rc < 0) {
+        center_pki_fini(&p);
+        return rc;
+    }
+    *ret = p;
+    return 0;
+}
+
+void center_pki_fini(struct center_pki *p)
+{
+    mem_free(p->ca_cert);
+    mem_free(p->ca_key);
+    mem_free(p->server_cert);
+    mem_free(p->server_key);
+    *p = (struct center_pki){0};
+}
