@@ -217,5 +217,6 @@ int openapi_v3_index(struct buf *out)
 
 bool openapi_v2_accepts(const char *accept)
 {
-    return accept && strstr(accept, OPENAPI_V2_TYPE) != NULL;
+    static const char asked[] = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    return accept && (strstr(accept, asked) || strstr(accept, OPENAPI_V2_TYPE));
 }
