@@ -49,10 +49,7 @@ static void recover_start(struct container *c)
 {
     pid_t conmon = conmon_read_pid(c, "conmon.pid"), pid = conmon_read_pid(c, "pid");
     if (!conmon_is_ours(c, conmon) || pid <= 0 || kill(pid, 0) < 0 || conmon_not_started(c)) {
-        if (conmon_is_ours(c, conmon)) {
-            (void)kill(conmon,
-                       SIGKILL); /* it holds a container that never ran; the release removes that */
-        }
+        conmon_kill_all(c); /* what they have made so far is removed by the release */
         container_set_exited(c);
         return;
     }

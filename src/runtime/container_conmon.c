@@ -72,6 +72,21 @@ bool conmon_is_ours(const struct container *c, pid_t pid)
            memmem(buf_data(&b), buf_len(&b), c->id, strlen(c->id));
 }
 
+static int kill_if_ours(void *arg, int dir_fd, const char *name)
+{
+    const struct container *c = arg;
+    uint64_t pid;
+    if (str_u64(str_of(name), &pid) == 0 && pid <= INT_MAX && conmon_is_ours(c, (pid_t)pid)) {
+        (void)kill((pid_t)pid, SIGKILL); /* it may have ended meanwhile */
+    }
+    return 0;
+}
+
+void conmon_kill_all(const struct container *c)
+{
+    (void)fs_each(AT_FDCWD, "/proc", kill_if_ours, (void *)(uintptr_t)c); /* never stops early */
+}
+
 /* ---- the end of a start ---- */
 
 static void start_free(struct conmon_start *s)
@@ -114,11 +129,26 @@ static void finish(struct conmon_start *s, int code)
     }
 }
 
-/* "runc create failed: ...", without time stamps and quotes that runc puts around it. */
+/* runc logs: time="..." level=error msg="runc create failed: exec: \"/x\": ..." - the text inside
+ * msg. */
+static void unwrap(char *text)
+{
+    char *msg = strstr(text, "msg=\""), *to = text;
+    if (!msg) {
+        return;
+    }
+    for (char *p = msg + 5; *p && *p != '"'; p++) {
+        p += p[0] == '\\' && p[1];
+        *to++ = *p == '\n' ? ' ' : *p;
+    }
+    *to = '\0';
+}
+
 static void set_message(struct conmon_start *s, int code, const char *message)
 {
     char text[600];
     (void)cstr_copy(text, sizeof(text), message);
+    unwrap(text);
     size_t n = strlen(text);
     while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' ')) {
         text[--n] = '\0';
@@ -254,10 +284,7 @@ static void on_forked(void *arg, int status)
 static void on_timeout(void *arg)
 {
     struct conmon_start *s = arg;
-    pid_t pid = conmon_read_pid(s->c, "conmon.pid");
-    if (conmon_is_ours(s->c, pid)) {
-        (void)kill(pid, SIGKILL); /* it may have ended meanwhile */
-    }
+    conmon_kill_all(s->c);
     finish(s, err_set(&s->err, -E_TIMEOUT, "the container was not created within %d s",
                       CREATE_TIMEOUT_MS / 1000));
 }

@@ -83,7 +83,10 @@ void conmon_cancel(struct conmon_start *s); /* NULL is fine */
 pid_t conmon_read_pid(const struct container *c, const char *name);
 /* True when the container is created but not started (the OCI runtime's fifo is there). */
 bool conmon_not_started(const struct container *c);
-/* True when pid is the conmon of this container. */
+/* Kills every process whose command line names this container: conmon and the OCI runtime at work,
+ * wherever a start was cut short. Its own processes are left to container_release(). */
+void conmon_kill_all(const struct container *c);
+/* True when pid is the conmon of this container (or the OCI runtime at work on it). */
 bool conmon_is_ours(const struct container *c, pid_t pid);
 
 #endif

@@ -36,6 +36,7 @@ struct logs_reader {
     struct io_task task;
     struct io_fswatch *watch;
     bool paused, finishing, ended;
+    bool busy, closed; /* closed by a callback: freed when the step returns */
     logs_data_fn *on_data;
     logs_end_fn *on_end;
     void *arg;
@@ -43,7 +44,7 @@ struct logs_reader {
 
 static void wake(struct logs_reader *r)
 {
-    if (!r->paused && !r->ended) {
+    if (!r->paused && !r->ended && !r->closed) {
         loop_defer(r->loop, &r->task);
     }
 }
@@ -52,7 +53,9 @@ static void end(struct logs_reader *r, int code)
 {
     r->ended = true;
     io_fswatch_close(TAKE_PTR(r->watch));
-    r->on_end(r->arg, code);
+    if (!r->closed) {
+        r->on_end(r->arg, code);
+    }
 }
 
 /* ---- formatting ---- */
@@ -92,6 +95,9 @@ static bool deliver(struct logs_reader *r)
         r->paused = !r->on_data(r->arg, buf_data(&r->out), n);
     }
     buf_clear(&r->out);
+    if (r->closed) {
+        return false;
+    }
     if (r->left >= 0) {
         r->left -= (int64_t)n;
         if (r->left == 0) {
@@ -168,12 +174,8 @@ static void at_end(struct logs_reader *r)
     }
 }
 
-static void step(void *arg)
+static void step(struct logs_reader *r)
 {
-    struct logs_reader *r = arg;
-    if (r->ended || r->paused) {
-        return;
-    }
     char *p = buf_reserve(&r->in, PIECE);
     ssize_t n = p ? read(r->fd, p, PIECE) : -1;
     if (!p || n < 0) {
@@ -192,6 +194,30 @@ static void step(void *arg)
         at_end(r);
     } else {
         wake(r);
+    }
+}
+
+static void reader_free(struct logs_reader *r)
+{
+    io_task_cancel(&r->task);
+    io_fswatch_close(r->watch);
+    fd_closep(&r->fd);
+    buf_fini(&r->in);
+    buf_fini(&r->out);
+    arena_fini(&r->a);
+    mem_free(r);
+}
+
+static void run(void *arg)
+{
+    struct logs_reader *r = arg;
+    r->busy = true;
+    if (!r->ended && !r->paused) {
+        step(r);
+    }
+    r->busy = false;
+    if (r->closed) {
+        reader_free(r);
     }
 }
 
@@ -251,7 +277,7 @@ int logs_open(struct io_loop *loop, const char *path, const struct logs_options 
     r->on_end = on_end;
     r->arg = arg;
     r->path = arena_strdup(&r->a, path);
-    io_task_init(&r->task, step, r);
+    io_task_init(&r->task, run, r);
     int code = r->path ? prepare(r, opts) : -ENOMEM;
     if (code < 0) {
         logs_close(r);
@@ -276,14 +302,9 @@ void logs_finish(struct logs_reader *r)
 
 void logs_close(struct logs_reader *r)
 {
-    if (!r) {
-        return;
+    if (r && r->busy) {
+        r->closed = true;
+    } else if (r) {
+        reader_free(r);
     }
-    io_task_cancel(&r->task);
-    io_fswatch_close(r->watch);
-    fd_closep(&r->fd);
-    buf_fini(&r->in);
-    buf_fini(&r->out);
-    arena_fini(&r->a);
-    mem_free(r);
 }
