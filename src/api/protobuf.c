@@ -163,7 +163,7 @@ static int object_value(struct decoder *d, const struct schema_field *f, struct 
     if (depth >= LIMIT_PROTOBUF_DEPTH) {
         return bad(d, f, "nested too deep");
     }
-    *ret = json_object(d->arena);
+    *ret = *ret ? *ret : json_object(d->arena);
     return message(d, schema_field_type(f), bytes, /* in_inline= */ false, *ret, depth + 1);
 }
 
@@ -181,7 +181,8 @@ static enum pb_wire wire_of(const struct schema_field *f)
     }
 }
 
-/* *ret stays NULL for what JSON leaves out. */
+/* *ret is NULL before, or the object of an earlier part of the same message (parts of one message
+ * merge), and stays NULL for what JSON leaves out. */
 static int value(struct decoder *d, const struct schema_field *f, const struct pb_field *pb,
                  struct json **ret, int depth)
 {
@@ -284,6 +285,7 @@ static int known_field(struct decoder *d, const struct schema_field *f, const st
         json_push(list, v);
         return rc;
     }
+    v = f->value == SCHEMA_OBJECT ? json_get(into, name) : NULL;
     int rc = value(d, f, pb, &v, depth);
     bool keep = f->flags & (SCHEMA_F_REQUIRED | SCHEMA_F_KEEP_ZERO);
     if (rc == 0 && v && (keep || f->value == SCHEMA_INT_OR_STRING || !is_zero(v))) {
