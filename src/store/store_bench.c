@@ -30,7 +30,7 @@
 
 static char value[VALUE_SIZE];
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     (void)fprintf(stderr, "store_bench: %s\n", what);
     exit(1);
