@@ -46,6 +46,8 @@ static void send_early(struct http_call *call)
     buf_fini(&early);
     if (call->body_ended) {
         client1_end_body(call);
+    } else if (stream_queued(call->conn->stream) < STREAM_LOW_WATER) {
+        call_drained(call); /* the stream did not see the queue that the producer saw */
     }
 }
 

@@ -129,7 +129,7 @@ static size_t wanted_dials(const struct http_client *c, size_t n_waiting, size_t
     bool maybe_h2 =
         c->cfg.protocol == HTTP_PROTOCOL_2 || c->used_h2 ||
         (c->cfg.protocol == HTTP_PROTOCOL_AUTO && c->cfg.tls && c->n_conns == n_dialling);
-    size_t want = maybe_h2 ? 1 : n_waiting;
+    size_t want = maybe_h2 ? MIN_OF(n_waiting, (size_t)1) : n_waiting;
     size_t room = c->cfg.max_connections - MIN_OF((size_t)c->cfg.max_connections, c->n_conns);
     want = want > n_dialling ? want - n_dialling : 0;
     return MIN_OF(want, room);
@@ -457,7 +457,7 @@ void http_call_end_body(struct http_call *call)
 
 void call_drained(struct http_call *call)
 {
-    if (!call->over && call->want_drain) {
+    if (!call->over && call->want_drain && !call->body_ended) {
         call->want_drain = false;
         if (call->ops->on_drain) {
             call->ops->on_drain(call, call->arg);

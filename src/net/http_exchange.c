@@ -195,6 +195,13 @@ void exchange_body_end(struct http_exchange *x)
     }
 }
 
+/* A body that is told to be too large is not waited for. */
+static bool announces_too_much(const struct http_exchange *x)
+{
+    return x->mode == BODY_COLLECT && x->req.content_length > 0 &&
+           (uint64_t)x->req.content_length > x->limit;
+}
+
 /* What was held before the handler asked. */
 static void on_body_task(void *arg)
 {
@@ -207,7 +214,7 @@ static void on_body_task(void *arg)
         loop_defer(http_exchange_loop(x), &x->conn->task);
         x->held = 0;
     }
-    if (x->mode == BODY_COLLECT && buf_len(&x->body) > x->limit) {
+    if (x->mode == BODY_COLLECT && (buf_len(&x->body) > x->limit || announces_too_much(x))) {
         exchange_refuse(x, 413, "the request body is too large");
         return;
     }
@@ -225,7 +232,7 @@ static void on_body_task(void *arg)
 static void want_body(struct http_exchange *x)
 {
     /* Deferred also when we are inside the handler: the exchange may be ended before. */
-    if (buf_len(&x->body) || x->body_done) {
+    if (buf_len(&x->body) || x->body_done || announces_too_much(x)) {
         loop_defer(http_exchange_loop(x), &x->body_task);
     }
     if (!is_http2(x)) {

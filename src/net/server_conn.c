@@ -217,7 +217,7 @@ static void recognise(struct server_conn *c, const char *data, size_t n)
     }
     struct buf all = c->in;
     size_t cmp = MIN_OF(buf_len(&all), sizeof preface - 1);
-    bool same = memcmp(buf_data(&all), preface, cmp) == 0;
+    bool same = str_eq(str_n(buf_data(&all), cmp), str_n(preface, cmp));
     if (same && cmp < sizeof preface - 1) {
         return;
     }

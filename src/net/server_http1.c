@@ -139,8 +139,12 @@ static void start_exchange(struct server_conn *c, struct http1_event *ev)
     c->keep_alive = ev->keep_alive;
     c->dropped = 0;
     x->expect_continue = ev->expect_continue && ev->has_body;
-    x->body_done = false;
-    exchange_start(x, ev->head);
+    struct http_head *head = ev->head;
+    if (!ev->has_body) {
+        struct str nothing = STR_NULL;
+        x->body_done = http1_next(&c->parser, &nothing, &x->arena, ev) == HTTP1_END;
+    }
+    exchange_start(x, head);
 }
 
 /* A body that is wanted: tell a client that waits for it (RFC 9110 section 10.1.1). */
