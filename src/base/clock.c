@@ -39,11 +39,12 @@ static char *print_time(struct wall t, int fraction, char *out)
     if (!gmtime_r(&s, &tm)) {
         tm = (struct tm){.tm_year = 70, .tm_mday = 1};
     }
-    size_t n = strftime(out, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    int n = snprintf(out, TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
     if (fraction) {
-        (void)snprintf(out + n, TIME_TEXT_SIZE - n, ".%06dZ", (int)us);
+        (void)snprintf(out + n, TIME_TEXT_SIZE - (size_t)n, ".%06dZ", (int)us);
     } else {
-        (void)snprintf(out + n, TIME_TEXT_SIZE - n, "Z");
+        (void)snprintf(out + n, TIME_TEXT_SIZE - (size_t)n, "Z");
     }
     return out;
 }
@@ -101,6 +102,10 @@ static bool parse_offset(struct str s, size_t at, int64_t *ret_s)
     return true;
 }
 
+/* Their first seconds. */
+#define YEAR_1 INT64_C(-62135596800)
+#define YEAR_10000 INT64_C(253402300800)
+
 int time_parse(struct str s, struct wall *ret)
 {
     int y, mo, d, h, mi, sec;
@@ -128,6 +133,9 @@ int time_parse(struct str s, struct wall *ret)
         return -EINVAL;
     }
     int64_t secs = days_of(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec - offset;
+    if (secs < YEAR_1 || secs >= YEAR_10000) {
+        return -EINVAL; /* its offset moves it to where RFC 3339 has no text in UTC */
+    }
     ret->us = secs * 1000000 + us;
     return 0;
 }
