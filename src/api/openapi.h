@@ -19,7 +19,8 @@
 #include "api/discovery.h"
 #include "base/buf.h"
 
-/* The Content-Type. Clients ask with "@v1.0", which Go cannot parse as a media type in an answer. */
+/* The Content-Type. Clients ask with "@v1.0", which Go cannot parse as a media type in an answer.
+ */
 #define OPENAPI_V2_TYPE "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 /* All append to out and return 0, or -E_NOMEM; -E_NOENT when the group and version are not served.
