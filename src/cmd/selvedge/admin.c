@@ -20,7 +20,7 @@
 struct admin {
     struct arena arena; /* of the kubeconfig's texts */
     struct io_loop *loop;
-    struct tls_ctx *tls;
+    struct tls_ctx *tls, *tls_http1; /* the second does not offer HTTP/2 */
     struct http_client *http;
     struct api_client *api;
     const char *ca, *cert, *key;
@@ -139,6 +139,11 @@ static int connect_client(struct admin *a, struct err *err)
     if (rc < 0) {
         return rc;
     }
+    tls.h2 = false;
+    rc = tls_client_new(&tls, &a->tls_http1, err);
+    if (rc < 0) {
+        return rc;
+    }
     struct http_client_config http = {
         .loop = a->loop, .host = a->host, .port = a->port, .tls = a->tls};
     rc = http_client_new(&http, &a->http);
@@ -181,6 +186,7 @@ void admin_close(struct admin *a)
     api_client_free(a->api);
     http_client_free(a->http);
     tls_ctx_unref(a->tls);
+    tls_ctx_unref(a->tls_http1);
     loop_free(a->loop);
     arena_fini(&a->arena);
     mem_free(a);
@@ -201,7 +207,7 @@ int admin_connection(struct admin *a, struct http_client **ret)
     struct http_client_config http = {.loop = a->loop,
                                       .host = a->host,
                                       .port = a->port,
-                                      .tls = a->tls,
+                                      .tls = a->tls_http1,
                                       .protocol = HTTP_PROTOCOL_1,
                                       .max_connections = 1};
     return http_client_new(&http, ret);
