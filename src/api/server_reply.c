@@ -112,16 +112,21 @@ static void send_buf(struct server_call *call, int http, struct buf *body)
     buf_fini(body);
 }
 
+/* The answer when there was no room to build one: nearly always the request's arena is full. */
+#define NO_TREE_HTTP 413
+static const struct str no_tree =
+    STR_LIT("{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+            "\"message\":\"the request needs more memory than one request may have\","
+            "\"reason\":\"RequestEntityTooLarge\",\"code\":413}");
+
 static void send_tree(struct server_call *call, int http, const struct json *tree)
 {
     struct buf body = BUF_INIT;
     if (tree) {
         (void)json_print(&body, tree); /* a failure stays in the buffer */
     } else {
-        http = 503;
-        (void)buf_puts(&body, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
-                              "\"status\":\"Failure\",\"message\":\"out of memory\","
-                              "\"reason\":\"ServiceUnavailable\",\"code\":503}");
+        http = NO_TREE_HTTP;
+        (void)buf_append_str(&body, no_tree);
     }
     send_buf(call, http, &body);
 }
@@ -277,7 +282,7 @@ void server_reply(struct server_call *call)
 
 void server_reply_status(struct http_exchange *x, const struct json *status)
 {
-    api_reply_json(x, status ? status_http(status) : 503, status);
+    api_reply_json(x, status ? status_http(status) : NO_TREE_HTTP, status);
 }
 
 void api_reply_json(struct http_exchange *x, int http_status, const struct json *body)
@@ -287,7 +292,7 @@ void api_reply_json(struct http_exchange *x, int http_status, const struct json 
     struct buf text = BUF_INIT;
     if (!body || json_print(&text, body) < 0) {
         buf_fini(&text);
-        http_reply_text(x, 503, "text/plain", STR_LIT("out of memory\n"));
+        http_reply(x, NO_TREE_HTTP, headers, ARRAY_SIZE(headers), no_tree);
         return;
     }
     http_reply_take(x, http_status, headers, ARRAY_SIZE(headers), &text);

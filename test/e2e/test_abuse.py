@@ -132,9 +132,8 @@ def test_strange_methods_and_paths(wire):
     assert status_of(wire, "BREW", "/api/v1/pods")["code"] == 405
     assert status_of(wire, "POST", "/api/v1/nodes/x")["code"] == 405
     assert status_of(wire, "GET", "/api/v1/unicorns")["code"] == 404
-    assert status_of(wire, "GET", "/apis/apps/v7/deployments")["code"] == 404
-    code, _, text = wire.raw("GET", "/nothing/here")
-    assert code == 404
+    for path in ("/nothing/here", "/apis/apps/v7/deployments"):
+        assert wire.raw("GET", path)[0] == 404
     for path in ("/api/v1/namespaces/../../etc/passwd", "/api/v1/namespaces/%2e%2e%2f/pods/x",
                  "/api/v1/namespaces/%00/pods", "/api/v1/namespaces/a%ZZ/pods", "/" + "a/" * 5000,
                  "//api//v1///pods", "/api/v1/namespaces/default/pods/x/y/z/w"):
@@ -297,7 +296,7 @@ BROKEN_PATCHES = [
     ("merge", b'{"metadata":{"name":"renamed"}}'), ("merge", b'{"data":{"a":[1,2]}}'),
     ("merge", b'{"kind":"Secret"}'), ("merge", b'{"metadata":{"uid":"00000000-0000-0000-0000-000000000000"}}'),
     ("strategic", b"[]"), ("strategic", b'{"data":7}'), ("strategic", b'{"$patch":"fly"}'),
-    ("strategic", b'{"metadata":{"$setElementOrder/finalizers":7}}'),
+    ("strategic", b'{"metadata":{"finalizers":["a.b/c"],"$setElementOrder/finalizers":7}}'),
     ("strategic", b'{"metadata":{"ownerReferences":[{"$patch":"delete"}]}}'),
 ]
 
@@ -322,7 +321,7 @@ def test_unknown_fields_are_refused_when_asked_and_told_otherwise(wire):
     assert 'unknown field "unicorn"' in status["message"] and 'unknown field "metadata.horn"' in status["message"]
     code, headers, made = wire.raw("POST", configmaps_path(NS), json.dumps(thing),
                                    {"Content-Type": "application/json"})
-    assert code == 201 and 'unknown field "unicorn"' in " ".join(headers.get_all("Warning") or [])
+    assert code == 201 and r'unknown field \"unicorn\"' in " ".join(headers.get_all("Warning") or [])
     assert "unicorn" not in made and "horn" not in made["metadata"]
     wire.delete(configmaps_path(NS, "fields"))
     twice = b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"twice"},"data":{"a":"1","a":"2"}}'
@@ -342,7 +341,7 @@ def test_wrong_types_name_the_field(wire):
     thing = deployment("types")
     thing["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"memory": "many"}}
     status = status_of(wire, "POST", deployments_path(NS), thing)
-    assert status["code"] in (400, 422) and "many" in status["message"] + json.dumps(status)
+    assert status["code"] in (400, 422) and "quantities must match" in status["message"]
     thing["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"memory": "-1Mi"}}
     assert status_of(wire, "POST", deployments_path(NS), thing)["code"] == 422
 
