@@ -102,8 +102,9 @@ static void pod_changed(struct scheduler *s, const struct change *change)
         may_help(s);
     } else if (is_pending(change->object) && !map_get(&s->assumed, str_of(key))) {
         /* Our own status patch is no reason to try again. */
-        bool status_only = change->was && obj_generation(change->was) == obj_generation(change->object) &&
-                           map_get(&s->waiting, str_of(key));
+        bool status_only = change->was && map_get(&s->waiting, str_of(key)) &&
+                           json_equal(json_get(change->was, "spec"), json_get(change->object, "spec")) &&
+                           json_equal(obj_labels(change->was), obj_labels(change->object));
         if (!status_only) {
             workqueue_add(s->base.queue, key);
         }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ReplicaSets of a Deployment: claiming, finding, making, scaling, cleaning up. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -358,8 +357,8 @@ static int64_t share(const struct dep *d, const struct rset *set, int64_t left)
         int64_t was = annotation_number(set->rs, MAX_REPLICAS_ANNOTATION, 0);
         was = was > 0 ? was : json_path_i64(d->d, "status.replicas", 0);
         was = was > 0 ? was : set->replicas;
-        double size = (double)set->replicas * (double)(d->replicas + d->surge) / (double)was;
-        part = (int64_t)llround(size) - set->replicas;
+        int64_t size = (2 * set->replicas * (d->replicas + d->surge) + was) / (2 * was);
+        part = size - set->replicas;
     }
     return left > 0 ? MIN_OF(part, left) : MAX_OF(part, left);
 }

@@ -152,7 +152,6 @@ static int start_controllers(struct orchestrator *o)
 static void set_defaults(struct orchestrator_opts *opts)
 {
     opts->node_grace_ms = opts->node_grace_ms ? opts->node_grace_ms : 50000;
-    opts->node_period_ms = opts->node_period_ms ? opts->node_period_ms : 5000;
     opts->event_ttl_ms = opts->event_ttl_ms ? opts->event_ttl_ms : 3600000;
     opts->orphan_grace_ms = opts->orphan_grace_ms ? opts->orphan_grace_ms : 10000;
     opts->terminated_pods = opts->terminated_pods ? opts->terminated_pods : 1000;

@@ -19,7 +19,6 @@ struct orchestrator;
 /* Zero means the default. */
 struct orchestrator_opts {
     int64_t node_grace_ms;    /* a node unheard of for so long becomes Unknown; 50 s */
-    int64_t node_period_ms;   /* how often that is looked at; 5 s */
     int64_t event_ttl_ms;     /* 1 h */
     int64_t orphan_grace_ms;  /* how long a pod may be bound to a node that does not exist; 10 s */
     unsigned terminated_pods; /* how many ended pods are kept; 1000 */

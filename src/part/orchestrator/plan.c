@@ -87,6 +87,12 @@ struct action *plan_delete(struct plan *p, const struct kind *kind, const char *
     return add(p, &a);
 }
 
+struct action *plan_get(struct plan *p, const struct kind *kind, const char *ns, const char *name)
+{
+    struct action a = {.req = {.verb = API_GET, .kind = kind, .ns = ns, .name = name}};
+    return add(p, &a);
+}
+
 void plan_event(struct plan *p, const struct kind *kind, const struct json *object,
                 const char *type, const char *reason, const char *fmt, ...)
 {

@@ -60,6 +60,8 @@ struct action *plan_patch(struct plan *p, const struct kind *kind, const char *n
                           const char *subresource, enum api_patch type, struct json *patch);
 /* uid guards against deleting a successor; may be NULL. */
 struct action *plan_delete(struct plan *p, const struct kind *kind, const char *ns, const char *name, const char *uid);
+/* Asks the server; the controller's action function gets the answer. */
+struct action *plan_get(struct plan *p, const struct kind *kind, const char *ns, const char *name);
 void plan_event(struct plan *p, const struct kind *kind, const struct json *object, const char *type,
                 const char *reason, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 void plan_requeue(struct plan *p, int64_t ms); /* the earliest wins */

@@ -94,6 +94,9 @@ struct pod_facts *pod_facts_new(const struct json *pod)
     p->phase = phase_of(pod);
     p->deleting = obj_deleting(pod);
     p->ready = obj_condition_true(pod, "Ready");
+    p->containers_ready = obj_condition_true(pod, "ContainersReady");
+    p->marked_not_ready =
+        strcmp(json_cstr(json_get(obj_condition(pod, "Ready"), "reason"), ""), "NodeNotReady") == 0;
     p->created = obj_created(pod);
     p->restarts = most_restarts(pod);
     const char *since = json_cstr(json_get(obj_condition(pod, "Ready"), "lastTransitionTime"), "");

@@ -21,6 +21,8 @@ struct pod_facts {
     const char *labels; /* "key\0value\0...\0", see pod_label() */
     enum pod_phase phase;
     bool deleting, ready;
+    bool containers_ready; /* condition ContainersReady */
+    bool marked_not_ready; /* Ready is False for the reason NodeNotReady */
     struct wall ready_since; /* lastTransitionTime of Ready */
     struct wall created;
     int64_t restarts;      /* the most restarts of a container */
