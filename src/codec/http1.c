@@ -142,7 +142,7 @@ static enum http1_type next_head(struct http1_parser *p, struct str *in, struct 
     if (take && buf_append(&p->partial, in->p, take) < 0) {
         return broken(p, ev, 503, "out of memory");
     }
-    if (p->role == HTTP1_REQUEST && str_starts(buf_str(&p->partial), "\r\n")) {
+    while (p->role == HTTP1_REQUEST && str_starts(buf_str(&p->partial), "\r\n")) {
         buf_consume(&p->partial, 2); /* the same, cut in two */
         had = had > 2 ? had - 2 : 0;
     }
