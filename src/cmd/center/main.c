@@ -10,6 +10,7 @@
 
 #include "api/client.h"
 #include "api/server.h"
+#include "api/server_pki.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
@@ -18,7 +19,6 @@
 #include "io/tls.h"
 #include "net/http_server.h"
 #include "part/orchestrator/orchestrator.h"
-#include "pki.h"
 #include "store/store.h"
 #include "sync/parent.h"
 
@@ -40,7 +40,7 @@ struct center {
     struct api_server *api;
     struct api_client *client;
     struct orchestrator *orchestrator;
-    struct center_pki pki;
+    struct server_pki pki;
     struct tls_ctx *tls;
     struct http_server *http;
     struct io_timer renewal;
@@ -109,6 +109,20 @@ static const char *not_ready(void *arg)
 
 /* ---- start ---- */
 
+static int open_pki(struct center *c, struct server_pki *ret, struct err *err)
+{
+    CLEANUP(mem_freep) char *dir = mem_printf("%s/pki", c->opts->data_dir);
+    CLEANUP(mem_freep) char *kubeconfig = mem_printf("%s/kubeconfig", c->opts->data_dir);
+    const struct server_pki_opts opts = {.dir = dir,
+                                         .kubeconfig = kubeconfig,
+                                         .name = "selvedge",
+                                         .host = c->opts->host,
+                                         .port = c->opts->port,
+                                         .extra_sans = c->opts->sans};
+    return dir && kubeconfig ? server_pki_open(&opts, ret, err)
+                             : err_sys(err, -ENOMEM, "open the certificates");
+}
+
 static int open_api(struct center *c, struct err *err)
 {
     char *path = mem_printf("%s/store.db", c->opts->data_dir);
@@ -160,16 +174,15 @@ static int open_controllers(struct center *c, struct err *err)
 static void on_renewal(void *arg)
 {
     struct center *c = arg;
-    struct center_pki pki = {0};
+    struct server_pki pki = {0};
     struct err err;
-    int rc =
-        center_pki_open(c->opts->data_dir, c->opts->host, c->opts->port, c->opts->sans, &pki, &err);
+    int rc = open_pki(c, &pki, &err);
     rc =
         rc < 0 ? rc : tls_ctx_reload(c->tls, str_of(pki.server_cert), str_of(pki.server_key), &err);
     if (rc < 0) {
         log_warn("renew the server's certificate: %s, ignoring until the next look", err.text);
     }
-    center_pki_fini(&pki);
+    server_pki_fini(&pki);
 }
 
 /* ---- stop: in reverse order, the store last ---- */
@@ -192,7 +205,7 @@ static void close_parts(struct center *c)
     http_server_free(TAKE_PTR(c->http));
     api_server_free(TAKE_PTR(c->api));
     tls_ctx_unref(TAKE_PTR(c->tls));
-    center_pki_fini(&c->pki);
+    server_pki_fini(&c->pki);
 }
 
 static void on_http_stopped(void *arg)
@@ -220,9 +233,7 @@ static void on_signal(void *arg, int signum)
 static int start(struct center *c, struct err *err)
 {
     int rc = dir_make(c->opts->data_dir, 0700, err);
-    rc = rc < 0 ? rc
-                : center_pki_open(c->opts->data_dir, c->opts->host, c->opts->port, c->opts->sans,
-                                  &c->pki, err);
+    rc = rc < 0 ? rc : open_pki(c, &c->pki, err);
     rc = rc < 0 ? rc : open_api(c, err);
     rc = rc < 0 ? rc : open_controllers(c, err);
     rc = rc < 0 ? rc : open_http(c, err);

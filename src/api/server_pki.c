@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The center's certificates; see pki.h. */
-#include "pki.h"
+/* The certificates of one API server; see server_pki.h. */
+#include "api/server_pki.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -102,11 +102,6 @@ static void server_names(struct names *names, const char *host, const char *extr
     }
 }
 
-static char *path_of(struct arena *a, const char *dir, const char *name)
-{
-    return arena_printf(a, "%s/%s", dir, name);
-}
-
 /* Loads NAME.crt and NAME.key; 0 when neither is there, 1 when both are. */
 static int load_pair(struct arena *a, const char *dir, const char *name, char **cert, char **key,
                      struct err *err)
@@ -137,18 +132,21 @@ static int save_pair(struct arena *a, const char *dir, const char *name, const c
     return rc < 0 ? rc : x509_save_cert(cert_path, cert, err);
 }
 
-static int open_ca(struct arena *a, const char *dir, struct center_pki *p, struct err *err)
+static int open_ca(struct arena *a, const struct server_pki_opts *o, struct server_pki *p,
+                   struct err *err)
 {
-    int rc = load_pair(a, dir, "ca", &p->ca_cert, &p->ca_key, err);
+    int rc = load_pair(a, o->dir, "ca", &p->ca_cert, &p->ca_key, err);
     if (rc != 0) {
         return rc < 0 ? rc : 0;
     }
-    rc = x509_ca_new("selvedge-ca", CA_DAYS * DAY, &p->ca_cert, &p->ca_key, err);
-    return rc < 0 ? rc : save_pair(a, dir, "ca", p->ca_cert, p->ca_key, err);
+    char *cn = arena_printf(a, "%s-ca", o->name);
+    rc = cn ? x509_ca_new(cn, CA_DAYS * DAY, &p->ca_cert, &p->ca_key, err)
+            : err_sys(err, -ENOMEM, "make a CA");
+    return rc < 0 ? rc : save_pair(a, o->dir, "ca", p->ca_cert, p->ca_key, err);
 }
 
 /* Whether a certificate is ours, young enough and for all of the names. */
-static bool still_good(const struct center_pki *p, const char *cert, const char *key,
+static bool still_good(const struct server_pki *p, const char *cert, const char *key,
                        const struct names *names)
 {
     struct x509_info *info = NULL;
@@ -170,7 +168,7 @@ static bool still_good(const struct center_pki *p, const char *cert, const char 
 }
 
 /* The pair NAME: what is on the disk when it still serves, else a new one. */
-static int open_pair(struct arena *a, const char *dir, const char *name, const struct center_pki *p,
+static int open_pair(struct arena *a, const char *dir, const char *name, const struct server_pki *p,
                      const struct x509_profile *profile, const struct names *names, char **cert,
                      char **key, struct err *err)
 {
@@ -190,22 +188,22 @@ static void put_base64(struct buf *out, const char *text)
     (void)base64_encode(out, text, strlen(text)); /* buffers remember failure */
 }
 
-static int write_kubeconfig(const char *path, const char *host, uint16_t port,
-                            const struct center_pki *p, const char *cert, const char *key,
-                            struct err *err)
+static int write_kubeconfig(const struct server_pki_opts *o, const struct server_pki *p,
+                            const char *cert, const char *key, struct err *err)
 {
     struct buf b = BUF_INIT;
-    const char *reach = is_wildcard(host) ? "127.0.0.1" : host;
+    const char *reach = is_wildcard(o->host) ? "127.0.0.1" : o->host;
     bool v6 = strchr(reach, ':') != NULL;
     (void)buf_printf(&b,
-                     "apiVersion: v1\nkind: Config\ncurrent-context: selvedge\n"
-                     "clusters:\n- name: selvedge\n  cluster:\n    server: https://%s%s%s:%u\n"
+                     "apiVersion: v1\nkind: Config\ncurrent-context: %s\n"
+                     "clusters:\n- name: %s\n  cluster:\n    server: https://%s%s%s:%u\n"
                      "    certificate-authority-data: ",
-                     v6 ? "[" : "", reach, v6 ? "]" : "", port);
+                     o->name, o->name, v6 ? "[" : "", reach, v6 ? "]" : "", o->port);
     put_base64(&b, p->ca_cert);
-    (void)buf_puts(
-        &b, "\ncontexts:\n- name: selvedge\n  context:\n    cluster: selvedge\n    user: admin\n"
-            "users:\n- name: admin\n  user:\n    client-certificate-data: ");
+    (void)buf_printf(&b,
+                     "\ncontexts:\n- name: %s\n  context:\n    cluster: %s\n    user: admin\n"
+                     "users:\n- name: admin\n  user:\n    client-certificate-data: ",
+                     o->name, o->name);
     put_base64(&b, cert);
     (void)buf_puts(&b, "\n    client-key-data: ");
     put_base64(&b, key);
@@ -213,66 +211,61 @@ static int write_kubeconfig(const char *path, const char *host, uint16_t port,
     int rc = -ENOMEM;
     CLEANUP(mem_freep) char *old = NULL;
     size_t old_n;
-    if (!buf_failed(&b)) {
-        bool same = file_read(path, 1 << 20, &old, &old_n, NULL) == 0 &&
-                    str_eq(buf_str(&b), str_n(old, old_n));
-        rc = same ? 0 : file_write_atomic(path, buf_data(&b), buf_len(&b), 0600, err);
+    if (buf_failed(&b)) {
+        (void)err_sys(err, rc, "write '%s'", o->kubeconfig);
     } else {
-        (void)err_sys(err, rc, "write '%s'", path);
+        bool same = file_read(o->kubeconfig, 1 << 20, &old, &old_n, NULL) == 0 &&
+                    str_eq(buf_str(&b), str_n(old, old_n));
+        rc = same ? 0 : file_write_atomic(o->kubeconfig, buf_data(&b), buf_len(&b), 0600, err);
     }
     buf_fini(&b);
     return rc;
 }
 
-static int open_all(struct arena *a, const char *data_dir, const char *host, uint16_t port,
-                    const char *extra, struct center_pki *p, struct err *err)
+static int open_all(struct arena *a, const struct server_pki_opts *o, struct server_pki *p,
+                    struct err *err)
 {
     static const char *const masters[] = {"system:masters", NULL};
     struct names names = {.arena = a};
     CLEANUP(mem_freep) char *admin_cert = NULL;
     CLEANUP(mem_freep) char *admin_key = NULL;
-    char *dir = path_of(a, data_dir, "pki"), *kubeconfig = path_of(a, data_dir, "kubeconfig");
-    if (!dir || !kubeconfig) {
-        return err_sys(err, -ENOMEM, "open the certificates");
-    }
-    server_names(&names, host, extra);
-    const struct x509_profile server = {.subject = {.cn = "selvedge-center"},
+    server_names(&names, o->host, o->extra_sans);
+    const struct x509_profile server = {.subject = {.cn = o->name},
                                         .use = X509_USE_SERVER,
                                         .sans = names.v,
                                         .seconds = SERVER_DAYS * DAY};
     const struct x509_profile admin = {.subject = {.cn = "admin", .orgs = masters},
                                        .use = X509_USE_CLIENT,
                                        .seconds = ADMIN_DAYS * DAY};
-    int rc = dir_make(dir, 0700, err);
-    rc = rc < 0 ? rc : open_ca(a, dir, p, err);
+    int rc = dir_make(o->dir, 0700, err);
+    rc = rc < 0 ? rc : open_ca(a, o, p, err);
     rc = rc < 0 ? rc
-                : open_pair(a, dir, "server", p, &server, &names, &p->server_cert, &p->server_key,
-                            err);
-    rc = rc < 0 ? rc : open_pair(a, dir, "admin", p, &admin, NULL, &admin_cert, &admin_key, err);
-    return rc < 0 ? rc : write_kubeconfig(kubeconfig, host, port, p, admin_cert, admin_key, err);
+                : open_pair(a, o->dir, "server", p, &server, &names, &p->server_cert,
+                            &p->server_key, err);
+    rc = rc < 0 ? rc : open_pair(a, o->dir, "admin", p, &admin, NULL, &admin_cert, &admin_key, err);
+    return rc < 0 ? rc : write_kubeconfig(o, p, admin_cert, admin_key, err);
 }
 
-int center_pki_open(const char *data_dir, const char *host, uint16_t port, const char *extra_sans,
-                    struct center_pki *ret, struct err *err)
+int server_pki_open(const struct server_pki_opts *opts, struct server_pki *ret, struct err *err)
 {
     struct arena a;
-    struct center_pki p = {0};
+    struct server_pki p = {0};
     arena_init(&a, 0);
-    int rc = open_all(&a, data_dir, host, port, extra_sans, &p, err);
+    int rc = open_all(&a, opts, &p, err);
     arena_fini(&a);
     if (rc < 0) {
-        center_pki_fini(&p);
+        server_pki_fini(&p);
         return rc;
     }
     *ret = p;
     return 0;
 }
 
-void center_pki_fini(struct center_pki *p)
+void server_pki_fini(struct server_pki *p)
 {
     mem_free(p->ca_cert);
     mem_free(p->ca_key);
     mem_free(p->server_cert);
     mem_free(p->server_key);
-    *p = (struct center_pki){0};
+    *p = (struct server_pki){0};
 }
