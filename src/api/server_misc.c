@@ -56,6 +56,16 @@ static void version(struct http_exchange *x)
     api_reply_json(x, 200, v);
 }
 
+/* Some clients end such paths with a slash. */
+static struct str plain_path(const struct http_request *req)
+{
+    struct str p = req->path;
+    while (p.n > 1 && p.p[p.n - 1] == '/') {
+        p.n--;
+    }
+    return p;
+}
+
 bool server_misc_public(struct api_server *s, struct http_exchange *x)
 {
     const struct http_request *req = http_exchange_request(x);
@@ -63,13 +73,14 @@ bool server_misc_public(struct api_server *s, struct http_exchange *x)
     if (!get || req->path.n < 6) {
         return false;
     }
-    if (str_is(req->path, "/version")) {
+    struct str path = plain_path(req);
+    if (str_is(path, "/version")) {
         version(x);
-    } else if (str_is(req->path, "/healthz")) {
+    } else if (str_is(path, "/healthz")) {
         health(s, x, "healthz", false);
-    } else if (str_is(req->path, "/livez")) {
+    } else if (str_is(path, "/livez")) {
         health(s, x, "livez", false);
-    } else if (str_is(req->path, "/readyz")) {
+    } else if (str_is(path, "/readyz")) {
         health(s, x, "readyz", true);
     } else {
         return false;
@@ -103,7 +114,7 @@ static bool discovery(struct server_call *call)
     struct discovery_reply reply;
     CLEANUP(buf_finip) struct buf body = BUF_INIT;
     const char *host = req->authority.n ? arena_str(a, req->authority) : NULL;
-    const char *path = arena_str(a, req->path);
+    const char *path = arena_str(a, plain_path(req));
     int code =
         path ? discovery_get(a, path, header_text(call, "accept"), host, &body, &reply) : -E_NOMEM;
     if (code == -E_NOENT) {
@@ -186,7 +197,7 @@ static int openapi_v3(struct server_call *call, struct str rest, struct buf *bod
 static bool openapi(struct server_call *call)
 {
     char hash[CONTENT_HASH_SIZE];
-    struct str path = http_exchange_request(call->x)->path;
+    struct str path = plain_path(http_exchange_request(call->x));
     CLEANUP(buf_finip) struct buf body = BUF_INIT;
     int code = -E_NOENT;
     if (str_is(path, "/openapi/v2") && !openapi_v2_accepts(header_text(call, "accept"))) {
