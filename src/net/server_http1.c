@@ -172,6 +172,9 @@ static void bad_bytes(struct server_conn *c, struct http1_event *ev)
         if (!c->closing) {
             conn_finish(c);
         }
+    } else if (c->dropped) {
+        metric_add(METRIC_HTTP_BAD_REQUESTS, 1);
+        conn_finish(c); /* the body of a request that has its reply */
     } else {
         http1_conn_refuse(c, ev->status, ev->err.text);
     }

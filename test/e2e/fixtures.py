@@ -9,7 +9,7 @@ import re
 import pytest
 
 import harness
-from harness import KUBECTL_OLD, Host, Program, hello_archive
+from harness import KUBECTL_OLD, Host, Program, hello_archives
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -48,7 +48,8 @@ def edge(host, center):
     edge = host.edge(center)
     edge.start()
     edge.load(host.image_busybox())
-    edge.load(hello_archive())
+    for archive in hello_archives():
+        edge.load(archive)
     return edge
 
 

@@ -87,7 +87,8 @@ BROKEN_HTTP = {
     "length and chunked": b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
                           b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "length overflow": b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
-    "broken chunk": b"POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "broken chunk": b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\n"
+                    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "unknown coding": b"POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: unicorn\r\n\r\n",
     "huge header": b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * (200 << 10) + b"\r\n\r\n",
     "huge line": b"GET /" + b"a" * (200 << 10) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -103,6 +104,11 @@ def test_broken_http_is_refused(wire, name):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert json.loads(body)["kind"] == "Status", body[:500]
     assert b"connection: close" in head.lower()
+
+
+def test_a_broken_body_that_nobody_reads_gets_no_second_answer(wire):
+    answer = exchange(wire, b"POST /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+    assert answer.startswith(b"HTTP/1.1 404") and answer.count(b"HTTP/1.1") == 1
 
 
 def test_a_request_that_ends_halfway_frees_its_connection(victim, wire):
