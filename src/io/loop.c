@@ -122,14 +122,14 @@ void loop_free(struct io_loop *l)
         return;
     }
     loop_close_signals(l);
-    stream_close_finishing(l);
-    process_free_orphans(l);
     deliver_mail(l);
     l->heap = NULL; /* timers that still run are forgotten: their owners are gone or going */
     (void)uv_timer_stop(&l->timer);
-    while (!list_empty(&l->tasks)) {
+    do { /* tasks may leave new streams and children behind */
+        stream_close_finishing(l);
+        process_free_orphans(l);
         (void)uv_run(&l->uv, UV_RUN_NOWAIT);
-    }
+    } while (!list_empty(&l->tasks) || !list_empty(&l->finishing) || !list_empty(&l->orphans));
     uv_walk(&l->uv, assert_closing, l);
     uv_unref((uv_handle_t *)&l->wake);
     uv_unref((uv_handle_t *)&l->timer);
