@@ -123,13 +123,13 @@ void loop_free(struct io_loop *l)
     }
     loop_close_signals(l);
     deliver_mail(l);
-    l->heap = NULL; /* timers that still run are forgotten: their owners are gone or going */
-    (void)uv_timer_stop(&l->timer);
     do { /* tasks may leave new streams and children behind */
         stream_close_finishing(l);
         process_free_orphans(l);
         (void)uv_run(&l->uv, UV_RUN_NOWAIT);
     } while (!list_empty(&l->tasks) || !list_empty(&l->finishing) || !list_empty(&l->orphans));
+    (void)uv_timer_stop(&l->timer); /* io_timers that still run are forgotten */
+    l->firing = true;               /* and none is armed any more */
     uv_walk(&l->uv, assert_closing, l);
     uv_unref((uv_handle_t *)&l->wake);
     uv_unref((uv_handle_t *)&l->timer);
