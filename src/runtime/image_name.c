@@ -7,6 +7,8 @@
  */
 #include "runtime/images_private.h"
 
+#define PATH_MAX_BYTES 255 /* of the name without its registry, as registries have it */
+
 static bool is_lower_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -111,7 +113,7 @@ static void split(struct str s, struct name_parts *ret)
 static bool path_valid(struct str path)
 {
     struct str part;
-    if (path.n == 0 || path.n > 255) {
+    if (path.n == 0 || path.n > PATH_MAX_BYTES) {
         return false;
     }
     bool more = true;
@@ -131,14 +133,17 @@ int image_name_normalise(struct arena *a, const char *name, char **ret, struct e
     split(s, &p);
     bool has_digest = memchr(s.p ? s.p : "", '@', s.n) != NULL;
     char *digest = arena_str(a, p.digest);
-    bool ok = path_valid(p.path) && registry_valid(p.registry) && (!p.tag.p || tag_valid(p.tag)) &&
+    bool library =
+        str_is(p.registry, "docker.io") && !memchr(p.path.p ? p.path.p : "", '/', p.path.n);
+    bool ok = path_valid(p.path) &&
+              p.path.n + (library ? strlen("library/") : 0) <= PATH_MAX_BYTES &&
+              registry_valid(p.registry) && (!p.tag.p || tag_valid(p.tag)) &&
               (!has_digest || (digest && image_digest_valid(digest)));
     if (!ok) {
         return arena_failed(a)
                    ? err_set(err, -ENOMEM, "out of memory")
                    : err_set(err, -E_INVAL, "'%s' is no valid image name", name ? name : "");
     }
-    bool library = str_is(p.registry, "docker.io") && !memchr(p.path.p, '/', p.path.n);
     struct str tag = p.tag.p ? p.tag : has_digest ? STR_NULL : STR_LIT("latest");
     char *text = arena_printf(a, STR_FMT "/%s" STR_FMT "%s" STR_FMT "%s%s", STR_ARG(p.registry),
                               library ? "library/" : "", STR_ARG(p.path), tag.n ? ":" : "",
