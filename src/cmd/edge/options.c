@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of the program `edge`; see options.h. */
+#include "options.h"
+
+#include <ctype.h>
+#include <unistd.h>
+
+#include "api/name.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/options.h"
+#include "base/str.h"
+#include "io/file.h"
+#include "sync/child.h"
+
+#define TOKEN_LIMIT 4096
+
+static const char usage[] =
+    "usage: selvedge edge --parent https://HOST:PORT [options]\n"
+    "\n"
+    "  --parent URL            the center or site that this node belongs to\n"
+    "  --token TEXT            join token (selvedge token create); only for the first start\n"
+    "  --token-file FILE       the same, read from a file\n"
+    "  --node-name NAME        default: the host name\n"
+    "  --node-ip ADDRESS       default: the address of the default route\n"
+    "  --node-labels K=V,...   labels of the Node when it is made\n"
+    "  --state-dir FOLDER      store, keys, images, volumes; default: /var/lib/selvedge/edge\n"
+    "  --log-dir FOLDER        logs of containers; default: STATE/logs\n"
+    "  --local-listen ADDRESS:PORT\n"
+    "                          the node's own API (TLS); default: 127.0.0.1:10443\n"
+    "  --bridge NAME           of the pods' network; default: selvedge0\n"
+    "  --pod-subnet CIDR       of the pods' network; default: 10.88.0.0/16\n"
+    "  --cni-conf-dir FOLDER   use the network configured there instead\n"
+    "  --cni-bin-dirs DIR:DIR  default: /opt/cni/bin:/usr/lib/cni\n"
+    "  --cgroup-parent NAME    control group above all pods; default: selvedge\n"
+    "  --oci-runtime PROGRAM   default: runc, else crun\n"
+    "  --conmon PROGRAM        default: conmon\n"
+    "  --log-level LEVEL       debug, info, warn or error; default: info\n"
+    "  -n                      check the options and end\n"
+    "\n"
+    "kubectl --kubeconfig STATE/kubeconfig talks to this node alone, also while it is cut off.\n";
+
+static int own_name(struct edge_options *o, struct err *err)
+{
+    char host[256] = "";
+    if (!o->node_name && gethostname(host, sizeof(host) - 1) < 0) {
+        return err_sys(err, -errno, "find the host's name");
+    }
+    o->name = mem_strdup(o->node_name ? o->node_name : host);
+    if (!o->name) {
+        return err_sys(err, -ENOMEM, "--node-name");
+    }
+    for (char *p = o->name; *p; p++) {
+        *p = (char)tolower((unsigned char)*p);
+    }
+    const char *wrong = name_check_dns_subdomain(str_of(o->name));
+    return wrong ? err_set(err, -E_INVAL, "--node-name: '%s': %s", o->name, wrong) : 0;
+}
+
+static int read_token(struct edge_options *o, struct err *err)
+{
+    size_t n;
+    if (o->token) {
+        o->bearer = mem_strdup(o->token);
+        return o->bearer ? 0 : err_sys(err, -ENOMEM, "--token");
+    }
+    /* After the first start nobody needs the file any more. */
+    if (!o->token_file || !file_exists(o->token_file)) {
+        return 0;
+    }
+    return file_read(o->token_file, TOKEN_LIMIT, &o->bearer, &n, err);
+}
+
+static int parse_listen(struct edge_options *o, struct err *err)
+{
+    struct str host, port_text;
+    uint64_t port;
+    if (!str_rcut(str_of(o->local_listen), ':', &host, &port_text) ||
+        str_u64(port_text, &port) < 0 || port > UINT16_MAX || port == 0) {
+        return err_set(err, -E_INVAL, "--local-listen: '%s' is not ADDRESS:PORT", o->local_listen);
+    }
+    if (str_starts(host, "[") && str_ends(host, "]")) {
+        host = str_n(host.p + 1, host.n - 2);
+    }
+    o->local_host = mem_strndup(host.p, host.n);
+    o->local_port = (uint16_t)port;
+    return o->local_host ? 0 : err_sys(err, -ENOMEM, "--local-listen");
+}
+
+static int check(struct edge_options *o, struct err *err)
+{
+    CLEANUP(mem_freep) char *host = NULL;
+    enum log_level level;
+    uint16_t port;
+    if (log_level_parse(str_of(o->log_level), &level) < 0) {
+        return err_set(err, -E_INVAL, "--log-level: '%s' is not debug, info, warn or error",
+                       o->log_level);
+    }
+    log_init("edge", level);
+    if (!o->parent) {
+        return err_set(err, -E_INVAL, "--parent is missing");
+    }
+    if (o->state_dir[0] != '/') {
+        return err_set(err, -E_INVAL, "--state-dir: '%s' is no absolute path", o->state_dir);
+    }
+    int rc = sync_parent_address(o->parent, &host, &port, err);
+    rc = rc < 0 ? err_wrap(err, rc, "--parent") : own_name(o, err);
+    rc = rc < 0 ? rc : read_token(o, err);
+    rc = rc < 0 ? rc : parse_listen(o, err);
+    if (rc == 0) {
+        bool absolute = o->cgroup_parent[0] == '/';
+        o->cgroup = mem_printf("%s%s", absolute ? "" : "/", o->cgroup_parent);
+        rc = o->cgroup ? 0 : err_sys(err, -ENOMEM, "--cgroup-parent");
+    }
+    return rc;
+}
+
+int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct err *err)
+{
+    struct edge_options o = {
+        .state_dir = "/var/lib/selvedge/edge",
+        .local_listen = "127.0.0.1:10443",
+        .bridge = "selvedge0",
+        .pod_subnet = "10.88.0.0/16",
+        .cgroup_parent = "selvedge",
+        .log_level = "info",
+    };
+    const struct option_spec specs[] = {
+        {"bridge", &o.bridge, NULL},
+        {"cgroup-parent", &o.cgroup_parent, NULL},
+        {"cni-bin-dirs", &o.cni_bin_dirs, NULL},
+        {"cni-conf-dir", &o.cni_conf_dir, NULL},
+        {"conmon", &o.conmon, NULL},
+        {"local-listen", &o.local_listen, NULL},
+        {"log-dir", &o.log_dir, NULL},
+        {"log-level", &o.log_level, NULL},
+        {"n", NULL, &o.check},
+        {"node-ip", &o.node_ip, NULL},
+        {"node-labels", &o.node_labels, NULL},
+        {"node-name", &o.node_name, NULL},
+        {"oci-runtime", &o.oci_runtime, NULL},
+        {"parent", &o.parent, NULL},
+        {"pod-subnet", &o.pod_subnet, NULL},
+        {"state-dir", &o.state_dir, NULL},
+        {"token", &o.token, NULL},
+        {"token-file", &o.token_file, NULL},
+    };
+    int rc = options_parse("edge", argc, argv, specs, ARRAY_SIZE(specs), usage, NULL);
+    if (rc != 0) {
+        return rc > 0 ? 1 : err_set(err, -E_INVAL, "bad options");
+    }
+    rc = check(&o, err);
+    if (rc < 0) {
+        edge_options_fini(&o);
+        return rc;
+    }
+    *ret = o;
+    return 0;
+}
+
+void edge_options_fini(struct edge_options *o)
+{
+    mem_free(o->name);
+    mem_free(o->bearer);
+    mem_free(o->cgroup);
+    mem_free(o->local_host);
+}

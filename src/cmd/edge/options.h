@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of the program `edge`. */
+#ifndef EDGE_OPTIONS_H
+#define EDGE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct edge_options {
+    const char *state_dir, *parent, *token, *token_file, *node_name, *node_ip, *node_labels,
+        *local_listen, *bridge, *pod_subnet, *cgroup_parent, *cni_conf_dir, *cni_bin_dirs,
+        *oci_runtime, *conmon, *log_dir, *log_level;
+    bool check;
+    /* read-only, made from the above; heap */
+    char *name;   /* of the node */
+    char *bearer; /* the token's text, NULL without one */
+    char *cgroup; /* "/..." */
+    char *local_host;
+    uint16_t local_port;
+};
+
+/* 0 = go on; 1 = --help was printed. Errors are sentences about an option. */
+int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct err *err);
+void edge_options_fini(struct edge_options *o);
+
+#endif
