@@ -651,14 +651,6 @@ def test_create_commands_that_send_protobuf(kk, api, host):
     kk("delete", "deploy", "dep", "--wait=false")
 
 
-def test_create_namespace_makes_a_default_account(kk, client, api):
-    name = kk.namespace + "z"
-    client("create", "namespace", name)
-    until("the default service account",
-          lambda: api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default"))
-    client("delete", "namespace", name, "--wait=false")
-
-
 def test_run_and_dry_run(kk, api):
     said = kk("create", "configmap", "dry", "--from-literal=a=1", "--dry-run=server", "-o", "json")
     assert json.loads(said)["metadata"]["uid"], "the server filled it in"
@@ -752,7 +744,7 @@ def test_generate_name_makes_names(kk):
 
 
 def test_a_file_with_several_objects(kk, api):
-    text = "\n---\n".join([yaml.safe_dump(configmap("yaml", a="y")), json.dumps(configmap("json", a="1")),
+    text = "\n---\n".join([yaml.safe_dump(configmap("yaml", a="1")), json.dumps(configmap("json", a="1")),
                            "# only a comment", yaml.safe_dump({"apiVersion": "v1", "kind": "List",
                                                                "items": [configmap("item", a="1")]})])
     said = kk("apply", "-f", "-", stdin=text)
