@@ -195,6 +195,22 @@ static void create_submit(struct handler_op *op, struct json *obj)
     handler_put(op, obj, 0, 201, NULL);
 }
 
+/* kind, apiVersion and metadata first, whatever the client's order was: people read raw answers. */
+static struct json *in_order(struct arena *a, struct json *obj)
+{
+    static const char *const first[] = {"kind", "apiVersion", "metadata"};
+    struct json *o = json_object(a);
+    for (size_t i = 0; i < ARRAY_SIZE(first); i++) {
+        json_set(o, first[i], json_get(obj, first[i]));
+    }
+    JSON_FOR_EACH_MEMBER (m, obj) {
+        if (!json_get(o, m->key)) {
+            json_set_n(o, str_n(m->key, m->key_n), m->value);
+        }
+    }
+    return o;
+}
+
 void handler_create(struct handler_op *op)
 {
     struct json *body = op->body;
@@ -216,7 +232,7 @@ void handler_create(struct handler_op *op)
     if (!handler_guard(op, SERVER_CREATE, NULL) || !handler_namespace_open(op)) {
         return;
     }
-    struct json *obj = kind_to_storage(op->arena, op->kind, body);
+    struct json *obj = in_order(op->arena, kind_to_storage(op->arena, op->kind, body));
     const struct kind *k = kind_storage(op->kind);
     schema_defaults(op->arena, k->type, obj);
     strategy_create(op->arena, k, obj);

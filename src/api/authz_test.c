@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who may do what, and who is who by a token. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "api/authn.h"
+#include "api/authz.h"
+#include "api/client.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/loop.h"
+
+struct fixture {
+    struct io_loop *loop;
+    struct store *store;
+    struct api_server *server;
+    struct api_client *client;
+};
+
+static const char *const node_groups[] = {"system:nodes", "system:authenticated", NULL};
+static const char *const no_groups[] = {"system:authenticated", NULL};
+static const char *const master_groups[] = {"system:masters", NULL};
+static const struct api_user node = {"system:node:n1", node_groups};
+static const struct api_user alice = {"alice", no_groups};
+static const struct api_user admin = {"admin", master_groups};
+
+static void on_done(struct api_call *call, int code, struct json *result)
+{
+    (void)result;
+    if (code != 0) {
+        fail_msg("%s", call->err.text);
+    }
+    *(bool *)call->arg = true;
+}
+
+static void create(struct fixture *f, const char *plural, const char *ns, const char *text)
+{
+    struct arena a;
+    struct json *body = NULL;
+    bool done = false;
+    struct api_call call = {.done = on_done, .arg = &done};
+    arena_init(&a, 0);
+    assert_int_equal(json_parse(&a, str_of(text), NULL, &body, NULL), 0);
+    api_call_start(
+        f->client, &call,
+        &(struct api_request){
+            .verb = API_CREATE, .kind = kind_find("", "v1", plural), .ns = ns, .body = body});
+    while (!done) {
+        loop_run_once(f->loop);
+    }
+    arena_fini(&a);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_zalloc(sizeof(*f));
+    struct err err = {0};
+    log_init("test", LOG_WARN);
+    assert_int_equal(loop_new(&f->loop, &err), 0);
+    struct store_opts o = {.index = &api_store_index};
+    assert_int_equal(store_open(f->loop, &o, &f->store, &err), 0);
+    const struct api_server_opts opts = {
+        .token_csv = "0123456789,bob,1,\"ops,system:masters\"\nabcdefghij,carol,2\n"};
+    f->server = api_server_new(f->loop, f->store, &opts, &err);
+    assert_non_null(f->server);
+    f->client = api_client_local(f->server, "test");
+    create(
+        f, "pods", "default",
+        "{\"metadata\":{\"name\":\"mine\"},\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":"
+        "\"s3\",\"image\":\"i\",\"envFrom\":[{\"configMapRef\":{\"name\":\"cm\"}}]}],\"volumes\":[{"
+        "\"name\":\"v\",\"secret\":{\"secretName\":\"s1\"}},{\"name\":\"w\",\"projected\":{"
+        "\"sources\":[{\"secret\":{\"name\":\"s2\"}}]}}]}}");
+    create(
+        f, "pods", "default",
+        "{\"metadata\":{\"name\":\"other\"},\"spec\":{\"nodeName\":\"n2\",\"containers\":[{\"name\":"
+        "\"c\",\"image\":\"i\",\"envFrom\":[{\"secretRef\":{\"name\":\"s4\"}}]}]}}");
+    *state = f;
+    return 0;
+}
+
+static void on_closed(void *arg, int code)
+{
+    (void)code;
+    *(bool *)arg = true;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    bool closed = false;
+    api_client_free(f->client);
+    api_server_free(f->server);
+    store_close(f->store, on_closed, &closed);
+    while (!closed) {
+        loop_run_once(f->loop);
+    }
+    loop_free(f->loop);
+    mem_free(f);
+    return 0;
+}
+
+static bool allowed(struct fixture *f, const struct api_user *u, enum handler_verb verb,
+                    const char *plural, const char *name, const char *sub, const char *fields,
+                    char *text)
+{
+    struct arena a;
+    struct err err = {0};
+    const struct kind *k = kind_find("", "v1", plural);
+    if (!k) {
+        k = kind_find("coordination.k8s.io", "v1", plural);
+    }
+    arena_init(&a, 0);
+    struct authz_request r = {.user = u,
+                              .verb = verb,
+                              .kind = k,
+                              .subresource = sub,
+                              .ns = !k->namespaced              ? ""
+                                    : cstr_eq(plural, "leases") ? "kube-node-lease"
+                                                                : "default",
+                              .name = name,
+                              .field_selector = fields};
+    int code = authz_check(f->server, &a, &r, &err);
+    if (text) {
+        cstr_copy(text, 512, err.text);
+    }
+    arena_fini(&a);
+    return code == 0;
+}
+
+static void a_node_reaches_what_concerns_it_and_nothing_else(void **state)
+{
+    static const struct {
+        bool allowed;
+        enum handler_verb verb;
+        const char *plural, *name, *sub, *fields;
+    } cases[] = {
+        {true, HANDLER_GET, "nodes", "n1", "", NULL},
+        {false, HANDLER_GET, "nodes", "n2", "", NULL},
+        {false, HANDLER_LIST, "nodes", "", "", NULL},
+        {true, HANDLER_WATCH, "nodes", "", "", "metadata.name=n1"},
+        {true, HANDLER_PATCH, "nodes", "n1", "status", NULL},
+        {false, HANDLER_DELETE, "nodes", "n1", "", NULL},
+        {true, HANDLER_UPDATE, "leases", "n1", "", NULL},
+        {false, HANDLER_UPDATE, "leases", "n2", "", NULL},
+        {true, HANDLER_GET, "pods", "mine", "", NULL},
+        {false, HANDLER_GET, "pods", "other", "", NULL},
+        {true, HANDLER_PATCH, "pods", "mine", "status", NULL},
+        {false, HANDLER_PATCH, "pods", "mine", "", NULL},
+        {false, HANDLER_PATCH, "pods", "other", "status", NULL},
+        {true, HANDLER_DELETE, "pods", "mine", "", NULL},
+        {false, HANDLER_DELETE, "pods", "other", "", NULL},
+        {false, HANDLER_LIST, "pods", "", "", NULL},
+        {false, HANDLER_LIST, "pods", "", "", "spec.nodeName=n2"},
+        {true, HANDLER_LIST, "pods", "", "", "spec.nodeName=n1"},
+        {false, HANDLER_CREATE, "pods", "mine", "exec", NULL},
+        {true, HANDLER_GET, "configmaps", "cm", "", NULL},
+        {false, HANDLER_GET, "configmaps", "s1", "", NULL},
+        {true, HANDLER_GET, "secrets", "s1", "", NULL},
+        {true, HANDLER_GET, "secrets", "s2", "", NULL},
+        {false, HANDLER_GET, "secrets", "s3", "", NULL}, /* the name of a container */
+        {false, HANDLER_GET, "secrets", "s4", "", NULL}, /* of another node's pod */
+        {true, HANDLER_WATCH, "secrets", "", "", "metadata.name=s1"},
+        {false, HANDLER_WATCH, "secrets", "", "", NULL},
+        {false, HANDLER_UPDATE, "secrets", "s1", "", NULL},
+        {true, HANDLER_GET, "serviceaccounts", "default", "", NULL},
+        {true, HANDLER_CREATE, "events", "", "", NULL},
+        {false, HANDLER_LIST, "events", "", "", NULL},
+        {false, HANDLER_CREATE, "namespaces", "", "", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        bool is = allowed(*state, &node, cases[i].verb, cases[i].plural, cases[i].name,
+                          cases[i].sub, cases[i].fields, NULL);
+        if (is != cases[i].allowed) {
+            fail_msg("case %zu: %s %s", i, cases[i].plural, cases[i].name);
+        }
+    }
+}
+
+static void a_refusal_names_the_user_and_what_was_asked(void **state)
+{
+    char text[512];
+    assert_false(allowed(*state, &alice, HANDLER_LIST, "pods", "", "", NULL, text));
+    assert_string_equal(text,
+                        "User \"alice\" cannot list resource \"pods\" in API group \"\" in the "
+                        "namespace \"default\"");
+    assert_false(allowed(*state, &alice, HANDLER_GET, "nodes", "n", "status", NULL, text));
+    assert_string_equal(text,
+                        "User \"alice\" cannot get resource \"nodes/status\" in API group \"\" "
+                        "at the cluster scope");
+    assert_true(allowed(*state, &admin, HANDLER_DELETE_COLLECTION, "secrets", "", "", NULL, NULL));
+}
+
+static void a_static_token_names_its_user(void **state)
+{
+    struct fixture *f = *state;
+    struct arena a;
+    struct api_user u;
+    struct err err;
+    arena_init(&a, 0);
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("0123456789"), &u, &err), 0);
+    assert_string_equal(u.name, "bob");
+    assert_true(api_user_in(&u, "system:masters"));
+    assert_true(api_user_in(&u, "system:authenticated"));
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("abcdefghij"), &u, &err), 0);
+    assert_false(api_user_in(&u, "system:masters"));
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("abcdefghi"), &u, &err), -E_UNAUTHORIZED);
+    arena_fini(&a);
+}
+
+static void put_token(struct fixture *f, const char *id, const char *expires)
+{
+    char text[512];
+    (void)snprintf(text, sizeof(text),
+                   "{\"metadata\":{\"name\":\"bootstrap-token-%s\"},\"type\":"
+                   "\"bootstrap.kubernetes.io/token\",\"stringData\":{\"token-id\":\"%s\","
+                   "\"token-secret\":\"0123456789abcdef\",\"expiration\":\"%s\","
+                   "\"usage-bootstrap-authentication\":\"true\"}}",
+                   id, id, expires);
+    create(f, "secrets", "kube-system", text);
+}
+
+static void a_bootstrap_token_lives_until_it_expires(void **state)
+{
+    struct fixture *f = *state;
+    struct arena a;
+    struct api_user u;
+    struct err err;
+    arena_init(&a, 0);
+    put_token(f, "aaaaaa", "2999-01-01T00:00:00Z");
+    put_token(f, "bbbbbb", "2001-01-01T00:00:00Z");
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("aaaaaa.0123456789abcdef"), &u, &err), 0);
+    assert_string_equal(u.name, "system:bootstrap:aaaaaa");
+    assert_true(api_user_in(&u, "system:bootstrappers"));
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("aaaaaa.0123456789abcdee"), &u, &err),
+                     -E_UNAUTHORIZED);
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("bbbbbb.0123456789abcdef"), &u, &err),
+                     -E_UNAUTHORIZED);
+    assert_string_equal(err.text, "Unauthorized: the bootstrap token \"bbbbbb\" has expired");
+    arena_fini(&a);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_node_reaches_what_concerns_it_and_nothing_else),
+        TEST(a_refusal_names_the_user_and_what_was_asked),
+        TEST(a_static_token_names_its_user),
+        TEST(a_bootstrap_token_lives_until_it_expires),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
