@@ -4,7 +4,7 @@ the recording has the whole answer.
 
     protobuf_recorded_test.py PROTOBUF_DUMP FOLDER
 
-FOLDER holds *.jsonl.gz, one request or response a line; without it (it is no part of the repository) there is
+FOLDER (or $SELVEDGE_DATA) holds *.jsonl.gz, one request or response a line; without it (it is no part of the repository) there is
 nothing to do. Every member that a client sent must be in the server's answer with the same value.
 """
 import ast
@@ -63,6 +63,7 @@ def missing(sent, got, path):
 
 def main():
     dump, folder = sys.argv[1:]
+    folder = os.environ.get('SELVEDGE_DATA', folder)
     files = sorted(glob.glob(os.path.join(folder, '*.jsonl.gz')))
     if not files:
         print('skipped: no recordings in', folder)
