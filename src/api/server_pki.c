@@ -243,6 +243,10 @@ static int open_all(struct arena *a, const struct server_pki_opts *o, struct ser
                 : open_pair(a, o->dir, "server", p, &server, &names, &p->server_cert,
                             &p->server_key, err);
     rc = rc < 0 ? rc : open_pair(a, o->dir, "admin", p, &admin, NULL, &admin_cert, &admin_key, err);
+    if (rc == 0) {
+        p->server_chain = mem_printf("%s%s", p->server_cert, p->ca_cert);
+        rc = p->server_chain ? 0 : err_sys(err, -ENOMEM, "open the certificates");
+    }
     return rc < 0 ? rc : write_kubeconfig(o, p, admin_cert, admin_key, err);
 }
 
@@ -267,5 +271,6 @@ void server_pki_fini(struct server_pki *p)
     mem_free(p->ca_key);
     mem_free(p->server_cert);
     mem_free(p->server_key);
+    mem_free(p->server_chain);
     *p = (struct server_pki){0};
 }

@@ -28,6 +28,8 @@ struct server_pki {
     /* read-only; PEM texts */
     char *ca_cert, *ca_key;
     char *server_cert, *server_key;
+    char *server_chain; /* server_cert and ca_cert: what a server sends, so that a node can pin the
+                           CA */
 };
 
 int server_pki_open(const struct server_pki_opts *opts, struct server_pki *ret, struct err *err);

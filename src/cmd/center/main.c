@@ -145,7 +145,7 @@ static int open_api(struct center *c, struct err *err)
 
 static int open_http(struct center *c, struct err *err)
 {
-    const struct tls_config tls = {.cert_pem = str_of(c->pki.server_cert),
+    const struct tls_config tls = {.cert_pem = str_of(c->pki.server_chain),
                                    .key_pem = str_of(c->pki.server_key),
                                    .ca_pem = str_of(c->pki.ca_cert),
                                    .h2 = true};
@@ -177,8 +177,8 @@ static void on_renewal(void *arg)
     struct server_pki pki = {0};
     struct err err;
     int rc = open_pki(c, &pki, &err);
-    rc =
-        rc < 0 ? rc : tls_ctx_reload(c->tls, str_of(pki.server_cert), str_of(pki.server_key), &err);
+    rc = rc < 0 ? rc
+                : tls_ctx_reload(c->tls, str_of(pki.server_chain), str_of(pki.server_key), &err);
     if (rc < 0) {
         log_warn("renew the server's certificate: %s, ignoring until the next look", err.text);
     }
