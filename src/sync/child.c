@@ -95,6 +95,7 @@ void child_disconnect(struct sync_child *c)
     http_call_cancel(TAKE_PTR(c->call));
     http_client_free(TAKE_PTR(c->client));
     http_client_free(TAKE_PTR(c->bare));
+    io_task_cancel(&c->join);
     io_timer_stop(&c->heartbeat);
     io_timer_stop(&c->echo);
     buf_clear(&c->in);
@@ -366,6 +367,7 @@ void sync_child_free(struct sync_child *c)
     buf_fini(&c->in);
     mem_free(c->host);
     mem_free(c->bearer);
+    mem_free(c->first_ca);
     mem_free(c);
 }
 

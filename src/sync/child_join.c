@@ -6,6 +6,7 @@
 #include "child_private.h"
 #include "codec/json.h"
 #include "io/tls.h"
+#include "io/x509.h"
 #include "replica.h"
 
 #define ANSWER_MS 20000
@@ -82,22 +83,94 @@ static void joined(void *arg, int code, const struct http_response *resp, struct
     child_dial(c);
 }
 
-void child_join(struct sync_child *c)
+static int bare_client(struct sync_child *c, const char *ca, struct err *err)
 {
-    struct tls_config config = {.pinned_sha256 = c->pin[0] ? c->pin : NULL, .insecure = !c->pin[0]};
+    struct tls_config config = {.ca_pem = str_of(ca), .insecure = !ca};
     struct tls_ctx *tls = NULL;
-    struct err err = {.text = "out of memory"};
-    sm_move(&c->sm, CHILD_JOINING);
-    if (config.insecure) {
-        log_warn("the token names no CA: the parent is trusted at first sight");
+    int rc = tls_client_new(&config, &tls, err);
+    if (rc < 0) {
+        return rc;
     }
-    int rc = tls_client_new(&config, &tls, &err);
     struct http_client_config client = {
         .loop = c->loop, .host = c->host, .port = c->port, .tls = tls, .protocol = HTTP_PROTOCOL_1};
-    rc = rc < 0 ? rc : http_client_new(&client, &c->bare);
+    rc = http_client_new(&client, &c->bare);
     tls_ctx_unref(tls);
+    return rc < 0 ? err_sys(err, rc, "connect to the parent") : 0;
+}
+
+/* The parent's word on its CA; NULL with err unless its key has the pinned hash. Heap. */
+static char *checked_ca(struct sync_child *c, int status, struct str body, struct err *err)
+{
+    struct arena a;
+    struct json *o = NULL;
+    struct x509_info *info = NULL;
+    char *ca = NULL;
+    arena_init(&a, 0);
+    int rc = status == 200 ? json_parse(&a, body, NULL, &o, err)
+                           : err_set(err, -E_PROTO,
+                                     "the parent answered %d to the question for its CA", status);
+    struct str pem = json_text(json_get(o, "ca"));
+    rc = rc < 0 ? rc : x509_cert_parse(pem, &info, err);
+    if (rc == 0 && c->pin[0] && !cstr_eq(info->key_sha256, c->pin)) {
+        rc = err_set(err, -E_CERT,
+                     "the parent's CA is not the one that the token names (its key's hash is %s)",
+                     info->key_sha256);
+    }
+    if (rc == 0) {
+        ca = mem_strndup(pem.p, pem.n);
+        rc = ca ? 0 : err_sys(err, -ENOMEM, "keep the parent's CA");
+    }
+    x509_info_free(info);
+    arena_fini(&a);
+    return ca;
+}
+
+static void join_with_ca(void *arg)
+{
+    struct sync_child *c = arg;
+    struct err err = {.text = "out of memory"};
+    http_client_free(TAKE_PTR(c->bare));
+    int rc = bare_client(c, c->first_ca, &err);
     rc = rc < 0 ? rc : post_csr(c, c->bare, "/selvedge/v1/join", c->bearer, joined, &err);
     if (rc < 0) {
+        child_fail(c, err.text);
+    }
+}
+
+static void got_ca(void *arg, int code, const struct http_response *resp, struct str body,
+                   const struct err *cause)
+{
+    struct sync_child *c = arg;
+    struct err err = {0};
+    c->fetch = NULL;
+    mem_free(c->first_ca);
+    c->first_ca = NULL;
+    if (code < 0) {
+        child_fail(c, cause->text);
+        return;
+    }
+    c->first_ca = checked_ca(c, resp->status, body, &err);
+    if (!c->first_ca) {
+        child_fail(c, err.text);
+        return;
+    }
+    /* The client must not be freed inside its own callback. */
+    io_task_init(&c->join, join_with_ca, c);
+    loop_defer(c->loop, &c->join);
+}
+
+/* The server need not send its CA: it is asked for without trust, and trusted for its hash. */
+void child_join(struct sync_child *c)
+{
+    struct http_call_request req = {.path = "/selvedge/v1/ca", .timeout_ms = ANSWER_MS};
+    struct err err = {.text = "out of memory"};
+    sm_move(&c->sm, CHILD_JOINING);
+    if (!c->pin[0]) {
+        log_warn("the token names no CA: the parent is trusted at first sight");
+    }
+    int rc = bare_client(c, NULL, &err);
+    c->fetch = rc < 0 ? NULL : http_fetch(c->bare, &req, ANSWER_BYTES, got_ca, c);
+    if (!c->fetch) {
         child_fail(c, err.text);
     }
 }

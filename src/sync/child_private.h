@@ -37,8 +37,10 @@ struct sync_child {
     struct http_call *call;     /* the sync stream */
     struct http_fetch *fetch;   /* joining or renewing */
     struct http_client *bare;   /* of a join: no certificate yet */
-    struct buf in;              /* the line that is being received */
-    int answer;                 /* HTTP status of the sync stream */
+    char *first_ca;             /* what the parent says is its CA, checked; of a join */
+    struct io_task join;
+    struct buf in; /* the line that is being received */
+    int answer;    /* HTTP status of the sync stream */
 
     struct http_client *tunnel_client; /* HTTP/1.1 */
     struct http_server *tunnel_server;

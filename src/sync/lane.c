@@ -195,7 +195,7 @@ static enum verdict judge(const struct send *s, int status, struct str body)
         return s->type == SEND_STATUS && s->create ? VERDICT_PATCH : VERDICT_DONE;
     }
     bool about_uid =
-        body.n && (memmem(body.p, body.n, "UID", 3) || memmem(body.p, body.n, "uid", 3));
+        body.p && body.n && (memmem(body.p, body.n, "UID", 3) || memmem(body.p, body.n, "uid", 3));
     switch (status) {
     case 404:
         if (!s->create && (s->type == SEND_EVENT || (s->type == SEND_STATUS && is_node(s)))) {
@@ -338,7 +338,7 @@ static struct send *send_new(struct lane *l, enum send_type type, const struct s
         (void)cstr_copy(s->uid, sizeof(s->uid), json_path_cstr(parse_value(&a, it), "uid", ""));
         arena_fini(&a);
         if (type == SEND_DELETE) {
-            (void)str_rcut(rest, '/', &rest, NULL); /* our own key: .../uid */
+            (void)str_rcut(rest, '/', &rest, &(struct str){0}); /* our own key: .../uid */
         }
         memcpy(s->object_key, rest.p, rest.n);
     }

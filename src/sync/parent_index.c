@@ -60,8 +60,8 @@ static void pod_deleted(struct sync_parent *p, struct store_item *item)
 
 static void node_event(struct sync_parent *p, struct store_item *item, bool deleted)
 {
-    struct str key = store_item_key(item), name;
-    (void)str_rcut(key, '/', NULL, &name); /* "nodes//NAME" */
+    struct str key = store_item_key(item), name, resource;
+    (void)str_rcut(key, '/', &resource, &name); /* "nodes//NAME" */
     struct sync_node *n = map_get(&p->nodes, name);
     if (n && n->conn) {
         conn_node_changed(n->conn, item->bytes, deleted ? NULL : item);

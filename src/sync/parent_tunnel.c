@@ -46,7 +46,7 @@ void parent_tunnel_route(void *arg, struct http_exchange *x, const struct api_us
     }
     t->node = n;
     list_init(&t->streams);
-    t->tunnel = tunnel_accept(x, name, PING_MS, tunnel_down, t);
+    t->tunnel = tunnel_accept(x, n->name, PING_MS, tunnel_down, t);
     if (!t->tunnel) {
         mem_free(t);
         parent_node_release(n);
@@ -55,7 +55,7 @@ void parent_tunnel_route(void *arg, struct http_exchange *x, const struct api_us
     }
     node_tunnel_close(n->tunnel);
     n->tunnel = t;
-    log_debug("tunnel of node %s is up", name);
+    log_debug("tunnel of node %s is up", n->name);
 }
 
 struct node_stream *sync_parent_open_stream(void *arg, const struct node_stream_req *req,

@@ -24,6 +24,7 @@
 #include "net/http_server.h"
 #include "options.h"
 #include "part/infra/infra.h"
+#include "part/infra/teardown.h"
 #include "runtime/cgroup.h"
 #include "runtime/runtime.h"
 #include "store/store.h"
@@ -174,7 +175,7 @@ static int open_api(struct edge *e, struct err *err)
 static int open_http(struct edge *e, struct err *err)
 {
     CLEANUP(mem_freep) char *socket = in_state(e, "run/api.sock");
-    struct tls_config tls = {.cert_pem = str_of(e->pki.server_cert),
+    struct tls_config tls = {.cert_pem = str_of(e->pki.server_chain),
                              .key_pem = str_of(e->pki.server_key),
                              .ca_pem = str_of(e->pki.ca_cert),
                              .h2 = true};
@@ -201,8 +202,8 @@ static void on_renewal(void *arg)
     struct server_pki pki = {0};
     struct err err;
     int rc = open_pki(e, &pki, &err);
-    rc =
-        rc < 0 ? rc : tls_ctx_reload(e->tls, str_of(pki.server_cert), str_of(pki.server_key), &err);
+    rc = rc < 0 ? rc
+                : tls_ctx_reload(e->tls, str_of(pki.server_chain), str_of(pki.server_key), &err);
     if (rc < 0) {
         log_warn("renew the local certificate: %s, ignoring until the next look", err.text);
     }
@@ -291,6 +292,7 @@ static void on_signal(void *arg, int signum)
 static int start(struct edge *e, struct err *err)
 {
     int rc = dir_make(e->opts->state_dir, 0711, err);
+    rc = rc < 0 ? rc : edge_options_save(e->opts, err);
     rc = rc < 0 ? rc : open_store(e, err);
     rc = rc < 0 ? rc : open_runtime(e, err);
     rc = rc < 0 ? rc : open_infra(e, err);
@@ -342,6 +344,20 @@ static int run(const struct edge_options *o, struct err *err)
     return rc;
 }
 
+static int teardown(const struct edge_options *o, struct err *err)
+{
+    struct edge e = {.opts = o};
+    int rc = loop_new(&e.loop, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = open_runtime(&e, err);
+    rc = rc < 0 ? rc : infra_teardown(e.loop, e.runtime, err);
+    runtime_free(e.runtime);
+    loop_free(e.loop);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     struct edge_options o = {0};
@@ -362,7 +378,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)mallopt(M_ARENA_MAX, 1); /* one loop thread allocates; the others hardly do */
     (void)mallopt(M_TRIM_THRESHOLD, 128 << 10);
-    rc = o.check ? 0 : run(&o, &err);
+    rc = o.check ? 0 : o.teardown ? teardown(&o, &err) : run(&o, &err);
     if (rc < 0) {
         log_error("%s", err.text);
     }

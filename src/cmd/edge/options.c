@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/str.h"
+#include "codec/json.h"
 #include "io/file.h"
 #include "sync/child.h"
 
@@ -36,6 +37,8 @@ static const char usage[] =
     "  --oci-runtime PROGRAM   default: runc, else crun\n"
     "  --conmon PROGRAM        default: conmon\n"
     "  --log-level LEVEL       debug, info, warn or error; default: info\n"
+    "  --teardown              take this node's pods and network off the machine and end; what is\n"
+    "                          stored stays, so the node can be started again\n"
     "  -n                      check the options and end\n"
     "\n"
     "kubectl --kubeconfig STATE/kubeconfig talks to this node alone, also while it is cut off.\n";
@@ -55,6 +58,17 @@ static int own_name(struct edge_options *o, struct err *err)
     }
     const char *wrong = name_check_dns_subdomain(str_of(o->name));
     return wrong ? err_set(err, -E_INVAL, "--node-name: '%s': %s", o->name, wrong) : 0;
+}
+
+static int own_names(struct edge_options *o, struct err *err)
+{
+    bool absolute = o->cgroup_parent[0] == '/';
+    int rc = own_name(o, err);
+    if (rc < 0) {
+        return rc;
+    }
+    o->cgroup = mem_printf("%s%s", absolute ? "" : "/", o->cgroup_parent);
+    return o->cgroup ? 0 : err_sys(err, -ENOMEM, "--cgroup-parent");
 }
 
 static int read_token(struct edge_options *o, struct err *err)
@@ -87,6 +101,80 @@ static int parse_listen(struct edge_options *o, struct err *err)
     return o->local_host ? 0 : err_sys(err, -ENOMEM, "--local-listen");
 }
 
+/* ---- what a teardown must know ---- */
+
+struct remembered {
+    const char *name;
+    size_t offset; /* of a const char * in struct edge_options */
+};
+
+static const struct remembered remembered[] = {
+    {"bridge", offsetof(struct edge_options, bridge)},
+    {"podSubnet", offsetof(struct edge_options, pod_subnet)},
+    {"cgroupParent", offsetof(struct edge_options, cgroup_parent)},
+    {"cniConfDir", offsetof(struct edge_options, cni_conf_dir)},
+    {"cniBinDirs", offsetof(struct edge_options, cni_bin_dirs)},
+    {"ociRuntime", offsetof(struct edge_options, oci_runtime)},
+    {"conmon", offsetof(struct edge_options, conmon)},
+    {"logDir", offsetof(struct edge_options, log_dir)},
+    {"nodeName", offsetof(struct edge_options, node_name)},
+};
+
+static const char **member(struct edge_options *o, const struct remembered *r)
+{
+    return (const char **)((char *)o + r->offset);
+}
+
+int edge_options_save(const struct edge_options *o, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s/machine.json", o->state_dir);
+    struct arena a;
+    struct buf text = BUF_INIT;
+    struct edge_options copy = *o;
+    arena_init(&a, 0);
+    struct json *j = json_object(&a);
+    for (size_t i = 0; i < ARRAY_SIZE(remembered); i++) {
+        json_set_str(j, remembered[i].name, *member(&copy, &remembered[i]));
+    }
+    int rc = json_print_pretty(&text, j, 2);
+    rc = rc < 0 || !path || arena_failed(&a)
+             ? err_sys(err, -ENOMEM, "remember the options")
+             : file_write_replace(path, buf_data(&text), buf_len(&text), 0644, err);
+    buf_fini(&text);
+    arena_fini(&a);
+    return rc;
+}
+
+/* What the command line gives wins over what was remembered only where it was not remembered: a
+ * teardown is for what is there. */
+static int recall(struct edge_options *o, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s/machine.json", o->state_dir);
+    CLEANUP(mem_freep) char *text = NULL;
+    struct json *j = NULL;
+    size_t n;
+    if (!path || !file_exists(path)) {
+        return path ? 0 : err_sys(err, -ENOMEM, "recall the options");
+    }
+    o->memory = mem_zalloc(sizeof(*o->memory));
+    if (!o->memory) {
+        return err_sys(err, -ENOMEM, "recall the options");
+    }
+    arena_init(o->memory, 0);
+    int rc = file_read(path, 1 << 16, &text, &n, err);
+    rc = rc < 0 ? rc : json_parse(o->memory, str_n(text, n), NULL, &j, err);
+    if (rc < 0) {
+        return err_wrap(err, rc, "'%s'", path);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(remembered); i++) {
+        const char **at = member(o, &remembered[i]);
+        *at = json_path_cstr(j, remembered[i].name, *at);
+    }
+    return 0;
+}
+
+/* ---- all ---- */
+
 static int check(struct edge_options *o, struct err *err)
 {
     CLEANUP(mem_freep) char *host = NULL;
@@ -97,6 +185,10 @@ static int check(struct edge_options *o, struct err *err)
                        o->log_level);
     }
     log_init("edge", level);
+    if (o->teardown) {
+        int rc = recall(o, err);
+        return rc < 0 ? rc : own_names(o, err);
+    }
     if (!o->parent) {
         return err_set(err, -E_INVAL, "--parent is missing");
     }
@@ -104,15 +196,9 @@ static int check(struct edge_options *o, struct err *err)
         return err_set(err, -E_INVAL, "--state-dir: '%s' is no absolute path", o->state_dir);
     }
     int rc = sync_parent_address(o->parent, &host, &port, err);
-    rc = rc < 0 ? err_wrap(err, rc, "--parent") : own_name(o, err);
+    rc = rc < 0 ? err_wrap(err, rc, "--parent") : own_names(o, err);
     rc = rc < 0 ? rc : read_token(o, err);
-    rc = rc < 0 ? rc : parse_listen(o, err);
-    if (rc == 0) {
-        bool absolute = o->cgroup_parent[0] == '/';
-        o->cgroup = mem_printf("%s%s", absolute ? "" : "/", o->cgroup_parent);
-        rc = o->cgroup ? 0 : err_sys(err, -ENOMEM, "--cgroup-parent");
-    }
-    return rc;
+    return rc < 0 ? rc : parse_listen(o, err);
 }
 
 int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct err *err)
@@ -142,6 +228,7 @@ int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct e
         {"parent", &o.parent, NULL},
         {"pod-subnet", &o.pod_subnet, NULL},
         {"state-dir", &o.state_dir, NULL},
+        {"teardown", NULL, &o.teardown},
         {"token", &o.token, NULL},
         {"token-file", &o.token_file, NULL},
     };
@@ -164,4 +251,8 @@ void edge_options_fini(struct edge_options *o)
     mem_free(o->bearer);
     mem_free(o->cgroup);
     mem_free(o->local_host);
+    if (o->memory) {
+        arena_fini(o->memory);
+        mem_free(o->memory);
+    }
 }
