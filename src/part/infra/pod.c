@@ -184,7 +184,7 @@ static void make_slots(struct pod *p)
 static int64_t meta_hash(const struct json *obj)
 {
     int64_t labels = digest_hash(obj_labels(obj)), notes = digest_hash(obj_annotations(obj));
-    return labels * 31 + notes;
+    return labels ^ (notes >> 1);
 }
 
 void pod_update(struct pod *p, const struct store_item *item)
