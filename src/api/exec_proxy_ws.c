@@ -158,7 +158,8 @@ static const char *choose_protocol(struct http_exchange *x)
 
 void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r)
 {
-    const struct api_server_opts *o = &call->server->opts;
+    struct api_server *server = call->server; /* call goes with the exchange */
+    const struct api_server_opts *o = &server->opts;
     struct http_exchange *x = call->x;
     struct err err = {0};
     const char *protocol = ws_wanted(x) ? choose_protocol(x) : NULL;
@@ -191,7 +192,7 @@ void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r
         api_reply_error(x, -E_INVAL, "the WebSocket handshake is malformed");
         return;
     }
-    list_push_back(&call->server->streams, &m->base.link);
+    list_push_back(&server->streams, &m->base.link);
     ws_pause(m->ws, true);                           /* until the node has opened */
     (void)send_channel(m, CHANNEL_STDOUT, STR_NULL); /* as the real server does first */
 }
