@@ -219,8 +219,11 @@ static void on_stored(struct store_req *req, int code, const char *text)
         fail_write(op, code, text);
     } else if (op->committed) {
         op->committed(op);
+    } else if (op->item) {
+        op->http = op->http_ok; /* the item that handler_unchanged() holds */
+        finish(op);
     } else {
-        handler_ok_item(op, op->http_ok, op->item ? op->item : req->item);
+        handler_ok_item(op, op->http_ok, req->item);
     }
 }
 

@@ -345,6 +345,32 @@ static void a_change_of_nothing_keeps_the_revision(void **state)
     assert_string_equal(obj_rv(a.body), obj_rv(c.body));
 }
 
+static void a_repeated_write_waits_for_the_one_that_it_repeats(void **state)
+{
+    struct fixture *f = *state;
+    struct answer answers[2] = {0};
+    struct waiting w[2] = {0};
+    struct json *body = parse(f, "{\"data\":{\"x\":\"y\"}}");
+    create(f, "configmaps", "{\"metadata\":{\"name\":\"a\"}}");
+    for (size_t i = 0; i < 2; i++) {
+        w[i] = (struct waiting){.f = f, .answer = &answers[i]};
+        w[i].call.done = on_done;
+        w[i].call.arg = &w[i];
+        api_call_start(f->client, &w[i].call,
+                       &(struct api_request){.verb = API_PATCH,
+                                             .kind = kind_of("configmaps"),
+                                             .ns = "default",
+                                             .name = "a",
+                                             .patch = API_PATCH_MERGE,
+                                             .body = body});
+    }
+    while (!answers[0].done || !answers[1].done) {
+        loop_run_once(f->loop);
+    }
+    assert_int_equal(answers[1].code, 0);
+    assert_string_equal(obj_rv(answers[0].body), obj_rv(answers[1].body));
+}
+
 static void generation_counts_changes_of_the_spec_only(void **state)
 {
     struct fixture *f = *state;
@@ -669,6 +695,7 @@ int main(void)
         TEST(what_is_not_there_is_not_found),
         TEST(a_stale_update_is_a_conflict),
         TEST(a_change_of_nothing_keeps_the_revision),
+        TEST(a_repeated_write_waits_for_the_one_that_it_repeats),
         TEST(generation_counts_changes_of_the_spec_only),
         TEST(status_and_spec_have_their_own_doors),
         TEST(scale_changes_replicas),
