@@ -73,15 +73,14 @@ struct str str_trim(struct str a)
 
 static bool cut_at(struct str a, const char *at, struct str *head, struct str *tail)
 {
-    if (!at) {
-        *head = a;
-        *tail = STR_NULL;
-        return false;
+    size_t n = at ? (size_t)(at - a.p) : a.n;
+    if (head) {
+        *head = str_n(a.p, n);
     }
-    size_t n = (size_t)(at - a.p);
-    *head = str_n(a.p, n);
-    *tail = str_n(at + 1, a.n - n - 1);
-    return true;
+    if (tail) {
+        *tail = at ? str_n(at + 1, a.n - n - 1) : STR_NULL;
+    }
+    return at != NULL;
 }
 
 bool str_cut(struct str a, char sep, struct str *head, struct str *tail)

@@ -42,7 +42,8 @@ bool str_starts(struct str a, const char *prefix);
 bool str_ends(struct str a, const char *suffix);
 struct str str_trim(struct str a); /* spaces and tabs at both ends */
 /* Cuts at the first sep: *head gets what is before, *tail what is after. False when there is no
- * sep: head is then all of a and tail is empty. head or tail may be &a. */
+ * sep: head is then all of a and tail is empty. head or tail may be &a, or
+ * NULL. */
 bool str_cut(struct str a, char sep, struct str *head, struct str *tail);
 bool str_rcut(struct str a, char sep, struct str *head, struct str *tail); /* at the last sep */
 
