@@ -108,7 +108,7 @@ static void a_program_that_is_missing_fails_with_a_sentence(void **state)
     test_op_init(&t);
     container_start(c, &t.op);
     assert_true(test_op_wait(node, &t) < 0);
-    assert_non_null(strstr(t.op.err.text, "exec: \"/bin/nothing-here\": "));
+    assert_non_null(strstr(t.op.err.text, "/bin/nothing-here"));
     assert_null(strstr(t.op.err.text, "level="));
     assert_int_equal(container_status(c)->state, CONTAINER_EXITED);
     assert_int_equal(container_status(c)->exit_code, 128);
@@ -352,7 +352,7 @@ static void a_full_log_is_rotated_and_old_ones_go(void **state)
         char *after = fs_read_text(&node->a, path, 64 << 20);
         if (before && after && strlen(after) < strlen(before)) {
             rotations++;
-            usleep(1100000); /* names have seconds */
+            sleep(1); /* names have seconds */
         }
     }
     assert_int_equal(rotations, 3);

@@ -14,6 +14,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -267,11 +269,32 @@ struct stream *exec_stream(struct exec *e, int fd)
     return fd >= 0 && fd < 3 ? TAKE_PTR(e->streams[fd]) : NULL;
 }
 
+/* crun does not hand the size on: the terminal that the command itself has is set. Only a pts is
+ * opened. */
+static void resize_inside(const struct exec *e, const struct winsize *size)
+{
+    char path[64];
+    struct stat st;
+    pid_t pid = read_pid(e);
+    snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)pid);
+    if (!in_container(e, pid) || stat(path, &st) < 0 || !S_ISCHR(st.st_mode) ||
+        major(st.st_rdev) < 136 || major(st.st_rdev) > 143) {
+        return;
+    }
+    CLEANUP(fd_closep) int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)ioctl(fd, TIOCSWINSZ, size); /* the command may be gone */
+    }
+}
+
 void exec_resize(struct exec *e, uint16_t rows, uint16_t cols)
 {
     const struct winsize size = {.ws_row = rows, .ws_col = cols};
     if (e->master >= 0 && !e->ended && ioctl(e->master, TIOCSWINSZ, &size) == 0) {
         (void)io_process_kill(e->process, SIGWINCH); /* the kernel tells only a foreground group */
+        if (!cstr_eq(e->rt->oci_name, "runc")) {
+            resize_inside(e, &size);
+        }
     }
 }
 

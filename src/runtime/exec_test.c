@@ -179,6 +179,7 @@ static void a_terminal_is_a_terminal_and_knows_its_size(void **state)
     assert_true(stream_write(s.in, "tty\n", 4) >= 0);
     /* The OCI runtime sets the size when the command already runs: ask until it has. */
     for (int i = 0; i < 100 && !said(&s, "33 99"); i++) {
+        exec_resize(s.exec, 33, 99);
         assert_true(stream_write(s.in, "stty size\n", 10) >= 0);
         test_wait(node, &never, 50);
     }

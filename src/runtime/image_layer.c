@@ -186,6 +186,11 @@ struct where {
     const char *path; /* for messages */
 };
 
+static void where_closep(struct where *w)
+{
+    fd_closep(&w->parent);
+}
+
 /* Cuts path into "a/b" and "c" without ".", refuses "..". *ret_name is empty for the root itself.
  */
 static int cut_path(struct layer *l, const char *path, char *dir, size_t dir_size, char name[256])
@@ -409,13 +414,12 @@ static int add_file(struct layer *l, struct where *w, struct archive_entry *e, i
 /* The target must lie in this layer; a link to a link is a link. */
 static int add_hardlink(struct layer *l, struct where *w, const char *target)
 {
-    struct where t;
+    CLEANUP(where_closep) struct where t = {.parent = -EBADF};
     int r = locate(l, target, &t);
-    CLEANUP(fd_closep) int parent = t.parent;
     if (r < 0) {
         return r;
     }
-    if (!t.name[0] || linkat(parent, t.name, w->parent, w->name, 0) < 0) {
+    if (!t.name[0] || linkat(t.parent, t.name, w->parent, w->name, 0) < 0) {
         errno = t.name[0] ? errno : EISDIR;
         return fail(l, w, "link");
     }
@@ -513,12 +517,11 @@ static int add_entry(struct layer *l, struct archive_entry *e)
 {
     const char *path = archive_entry_pathname(e);
     const char *hardlink = archive_entry_hardlink(e);
-    struct where w;
+    CLEANUP(where_closep) struct where w = {.parent = -EBADF};
     if (!path || strlen(path) > LIMIT_IMAGE_PATH) {
         return err_set(l->err, -E_INVAL, "an entry has no usable path");
     }
     int r = locate(l, path, &w);
-    CLEANUP(fd_closep) int parent = w.parent;
     if (r < 0) {
         return r;
     }

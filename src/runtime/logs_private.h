@@ -24,7 +24,8 @@ struct cri_format {
 /* Appends what a reader sees of one raw line; nothing when it is filtered out. 0 or -ENOMEM. */
 int cri_print(struct cri_format *f, struct str line, struct buf *out);
 
-/* Where the last *lines whole lines of the file begin. *lines becomes what is missing. Or a negative errno. */
+/* Where the last *lines whole lines of the file begin. *lines becomes what is missing. Or a
+ * negative errno. */
 int64_t cri_tail(int fd, int64_t size, int64_t *lines);
 
 /* The rotated files of path (oldest first) and path itself, in the arena, NULL-terminated. */

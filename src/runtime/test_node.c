@@ -141,6 +141,7 @@ struct test_node *test_node_new(void)
                                         .cni_subnet = n->subnet,
                                         .log_max_bytes = 1 << 20,
                                         .log_max_files = 3};
+    n->config.oci_runtime = getenv("SELVEDGE_TEST_OCI"); /* "crun"; unset = what the agent would take */
     start(n);
     make_image(n);
     return n;
