@@ -8,6 +8,7 @@
  */
 #include "loop_private.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -67,6 +68,19 @@ int loop_uv_err(struct err *err, int rc, const char *what)
     return rc < 0 ? err_sys(err, rc, "%s", what) : rc;
 }
 
+/*
+ * What a long-lived process with few threads wants of malloc: large blocks go back to the system
+ * when they are freed (glibc would raise the threshold by itself and keep 30 MB after a 30 MB
+ * body), and the threads of the pool share arenas.
+ */
+static void tune_process(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10); /* refusals would only cost memory */
+    (void)mallopt(M_TRIM_THRESHOLD, 128 << 10);
+    (void)mallopt(M_ARENA_MAX, 2);
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe is a return value, not a death */
+}
+
 int loop_new(struct io_loop **ret, struct err *err)
 {
     CLEANUP(mem_freep) struct io_loop *l = mem_zalloc(sizeof *l);
@@ -98,7 +112,7 @@ int loop_new(struct io_loop **ret, struct err *err)
     list_init(&l->orphans);
     (void)pthread_mutex_init(&l->mail_lock, NULL);
     l->mail_last = &l->mail_first;
-    (void)signal(SIGPIPE, SIG_IGN); /* a closed pipe is a return value, not a death */
+    tune_process();
     l->scratch = TAKE_PTR(scratch);
     *ret = TAKE_PTR(l);
     return 0;
