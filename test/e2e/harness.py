@@ -303,8 +303,9 @@ class Edge(Program):
 
         pods_only: only what pods leave; the node's own bridge and cgroup may stay for the next start.
         """
+        agent = {self.process.pid} if self.process else set()
         left = [f"process {p}: {read_proc(p, 'cmdline')}".replace("\0", " ")
-                for p in sorted(set(self.helper_pids()) | set(self.container_pids()))]
+                for p in sorted((set(self.helper_pids()) | set(self.container_pids())) - agent)]
         left += [f"mount {m}" for m in mounts_below(self.state)]
         for top in cgroups_named(self.cgroup):
             left += [f"cgroup {folder}" for folder, _, _ in os.walk(top)
@@ -403,6 +404,8 @@ class Host:
             ignore_missing(lambda: api.delete(pods_path(meta["namespace"], meta["name"]),
                                               {"gracePeriodSeconds": 1}))
         until("all pods are gone", lambda: api.items("/api/v1/pods") == [])
+        for edge in edges:
+            until(f"{edge.name} has cleaned up", lambda: edge.remains(pods_only=True) == [])
 
     def close(self):
         """Stops everything, then raises when something is left."""

@@ -84,7 +84,9 @@ def in_netns(name, function):
 
 
 def all_pids():
-    return [int(p) for p in os.listdir("/proc") if p.isdigit()]
+    """Processes that have not ended; a zombie that nobody has waited for yet is no matter of ours."""
+    return [int(p) for p in os.listdir("/proc") if p.isdigit() and
+            not re.search(rb"^State:\s+[ZX]", read_proc_bytes(p, "status"), re.M)]
 
 
 def read_proc_bytes(pid, name):
