@@ -12,6 +12,8 @@ struct local_client {
     struct api_client base;
     struct api_server *server;
     struct api_user user;
+    struct api_call *starved; /* calls for which there was no memory at all, linked by their impl */
+    struct io_task starved_task;
     char name[];
 };
 
@@ -20,7 +22,6 @@ struct local_call {
     struct api_call *call;
     struct handler_op op;
     struct io_task task; /* the answer is handed out on the next tick */
-    bool done;
     char what[320];
 };
 
@@ -38,7 +39,10 @@ static void deliver(void *arg)
     struct local_call *lc = arg;
     struct api_call *call = lc->call;
     struct json *result = handler_tree(&lc->op);
-    int code = lc->op.http < 300 && result ? 0 : api_code_of(lc->op.http, result);
+    int code = result ? 0 : -E_NOMEM;
+    if (result && lc->op.http >= 300) {
+        code = api_code_of(lc->op.http, result);
+    }
     if (code < 0) {
         (void)err_set(&call->err, code, "%s: %s", lc->what,
                       json_path_cstr(result, "message", "out of memory"));
@@ -86,14 +90,44 @@ static void fill(struct handler_op *op, const struct api_request *r, struct aren
                                               .grace_seconds = r->grace_seconds};
 }
 
+static void deliver_starved(void *arg)
+{
+    struct local_client *local = arg;
+    while (local->starved) {
+        struct api_call *call = local->starved;
+        local->starved = call->impl;
+        (void)err_set(&call->err, -E_NOMEM, "out of memory");
+        api_call_finish(call, -E_NOMEM, NULL);
+    }
+}
+
+static bool forget_starved(struct local_client *local, struct api_call *call)
+{
+    struct api_call *before = NULL;
+    for (struct api_call *c = local->starved; c; before = c, c = c->impl) {
+        if (c == call) {
+            if (before) {
+                before->impl = c->impl;
+            } else {
+                local->starved = c->impl;
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
 static void call_begin(struct api_client *c, struct api_call *call, const struct api_request *r)
 {
     struct local_client *local = local_of(c);
     struct arena *a = &call->arena;
     struct local_call *lc = arena_zalloc(a, sizeof(*lc));
-    /* A fresh arena's first allocation fails only when the heap is empty; there is nowhere to defer
-     * from then, and no owner can go on. */
-    assert(lc != NULL);
+    if (!lc) {
+        call->impl = local->starved;
+        local->starved = call;
+        loop_defer(local->server->loop, &local->starved_task);
+        return;
+    }
     call->impl = lc;
     lc->call = call;
     io_task_init(&lc->task, deliver, lc);
@@ -119,7 +153,9 @@ static void call_begin(struct api_client *c, struct api_call *call, const struct
 
 static void call_forget(struct api_client *c, struct api_call *call)
 {
-    (void)c;
+    if (forget_starved(local_of(c), call)) {
+        return;
+    }
     struct local_call *lc = call->impl;
     io_task_cancel(&lc->task);
     handler_cancel(&lc->op);
@@ -269,6 +305,7 @@ static void watch_stop(struct api_watch *base)
 
 static void client_free(struct api_client *c)
 {
+    io_task_cancel(&local_of(c)->starved_task);
     mem_free(local_of(c));
 }
 
@@ -289,6 +326,7 @@ struct api_client *api_client_local(struct api_server *server, const char *user)
     memcpy(c->name, user, n);
     c->base.ops = &local_ops;
     c->server = server;
+    io_task_init(&c->starved_task, deliver_starved, c);
     c->user = (struct api_user){c->name, root_groups};
     return &c->base;
 }
