@@ -69,12 +69,15 @@ static void check_required(struct pod_check *c, const char *path, const struct j
     }
 }
 
-static void check_items(struct pod_check *c, const char *path, const struct json *items)
+/* keyed: items of a ConfigMap or Secret; those of the downward API name fields instead. */
+static void check_items(struct pod_check *c, const char *path, const struct json *items, bool keyed)
 {
     int i = 0;
     JSON_FOR_EACH (item, items) {
         const char *p = at(c, "%s.items[%d]", path, i++);
-        check_required(c, p, item, "key");
+        if (keyed) {
+            check_required(c, p, item, "key");
+        }
         check_required(c, p, item, "path");
         const char *rel = json_path_cstr(item, "path", "");
         if (*rel == '/') {
@@ -113,7 +116,7 @@ static void check_volume_source(struct pod_check *c, const char *path, const cha
     } else if (cstr_eq(source, "persistentVolumeClaim")) {
         check_required(c, p, v, "claimName");
     }
-    check_items(c, p, json_get(v, "items"));
+    check_items(c, p, json_get(v, "items"), !cstr_eq(source, "downwardAPI"));
     check_mode(c, p, v);
 }
 
