@@ -235,7 +235,9 @@ static void answered(void *arg, int code, const struct http_response *resp, stru
         return;
     }
     enum verdict v = judge(s, resp->status, body);
-    if (resp->status >= 400 && resp->status != 404 && resp->status != 409) {
+    bool expected = resp->status == 404 || resp->status == 409 ||
+                    (s->type == SEND_EVENT && resp->status == 403);
+    if (resp->status >= 400 && !expected) {
         log_warn("the parent answered %d to %s: %.*s%s", resp->status, s->key,
                  (int)MIN_OF(body.n, (size_t)300), body.p ? body.p : "",
                  v == VERDICT_DONE ? ", ignoring" : "");
@@ -376,11 +378,28 @@ static void scan(struct lane *l, const char *prefix, enum send_type type, size_t
         return; /* whatever ends next scans again */
     }
     for (size_t i = 0; i < list.n && l->n_sends < IN_FLIGHT_MAX; i++) {
-        if (!under_way(l, store_item_key(list.items[i]))) {
+        struct str key = store_item_key(list.items[i]);
+        struct store_item *latest = store_get_latest(replica_store(l->replica), key);
+        /* A change of the entry (its removal, most often) is about to be published and wakes us. */
+        if (latest && latest->rev == list.items[i]->rev && !under_way(l, key)) {
             launch(l, type, list.items[i]);
+            if (type == SEND_EVENT) {
+                break;
+            }
         }
     }
     store_list_fini(&list);
+}
+
+/* One at a time, so that they keep their order. */
+static void scan_events(struct lane *l)
+{
+    LIST_FOR_EACH (at, &l->sends) {
+        if (CONTAINER_OF(at, struct send, link)->type == SEND_EVENT) {
+            return;
+        }
+    }
+    scan(l, OUTBOX_EVENT, SEND_EVENT, SCAN_MAX);
 }
 
 static void wake(struct store_watch *w, void *arg)
@@ -415,7 +434,7 @@ static void pump(void *arg)
     if (l->client) {
         scan(l, OUTBOX_STATUS, SEND_STATUS, SCAN_MAX);
         scan(l, OUTBOX_DELETE, SEND_DELETE, SCAN_MAX);
-        scan(l, OUTBOX_EVENT, SEND_EVENT, 1);
+        scan_events(l);
     }
 }
 
