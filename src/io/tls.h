@@ -49,6 +49,7 @@ struct tls_peer {
     const char *cn;          /* "" when there is none */
     const char *const *orgs; /* O entries, NULL-terminated */
     bool verified;           /* chain, dates and use are fine */
+    bool expired_only;       /* not verified, but nothing except its own end is wrong */
     const char *error;       /* a sentence when not verified, else "" */
     int64_t not_before;      /* seconds since 1970 */
     int64_t not_after;
