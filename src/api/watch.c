@@ -116,6 +116,11 @@ int watch_feed_next(struct watch_feed *f, struct watch_change *ret)
     return code;
 }
 
+bool watch_feed_initial(const struct watch_feed *f)
+{
+    return f->initial_at < f->initial.n || f->initial_marked;
+}
+
 int64_t watch_feed_rev(const struct watch_feed *f)
 {
     return store_watch_rev(f->watch);

@@ -54,7 +54,8 @@ int watch_feed_open(struct watch_feed *f, struct api_server *s, const struct kin
                     bool bookmark_initial, void (*ready)(void *arg), void *arg, struct err *err);
 /* 1 and a change; 0 = nothing now; -E_GONE, -E_CANCELED = over. */
 int watch_feed_next(struct watch_feed *f, struct watch_change *ret);
-int64_t watch_feed_rev(const struct watch_feed *f); /* everything up to it was yielded */
+bool watch_feed_initial(const struct watch_feed *f); /* a part of the initial state is to come */
+int64_t watch_feed_rev(const struct watch_feed *f);  /* everything up to it was yielded */
 void watch_feed_close(struct watch_feed *f);
 
 /* ---- HTTP ---- */

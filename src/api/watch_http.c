@@ -266,13 +266,18 @@ static void pump(void *arg)
     }
 }
 
+/* Never while a part of the initial state is still to come: the bookmark would promise it. While
+ * bytes wait, the feed's revision is ahead of what the peer has; that is fine, for the bookmark
+ * comes behind them. */
+static bool bookmark_due(struct watch_stream *w)
+{
+    return w->bookmarks && !watch_feed_initial(&w->feed) && http_reply_queued(w->x) < WATCH_HIGH;
+}
+
 static void on_bookmark(void *arg)
 {
     struct watch_stream *w = arg;
-    /* While bytes wait, the feed's revision is ahead of what the peer has: that is fine, for the
-     * bookmark comes behind them. */
-    if (http_reply_queued(w->x) < WATCH_HIGH &&
-        send_bookmark(w, watch_feed_rev(&w->feed), false) < 0) {
+    if (bookmark_due(w) && send_bookmark(w, watch_feed_rev(&w->feed), false) < 0) {
         stream_abort(w);
     }
 }
@@ -280,7 +285,7 @@ static void on_bookmark(void *arg)
 static void on_timeout(void *arg)
 {
     struct watch_stream *w = arg;
-    if (w->bookmarks && send_bookmark(w, watch_feed_rev(&w->feed), false) < 0) {
+    if (bookmark_due(w) && send_bookmark(w, watch_feed_rev(&w->feed), false) < 0) {
         stream_abort(w);
         return;
     }
