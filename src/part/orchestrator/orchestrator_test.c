@@ -284,7 +284,7 @@ static bool wait_ms(struct fixture *f, int64_t ms, condition_fn *fn, const void 
         int64_t until = mono_now().us + 5000;
         /* A timer lets a quiet loop wake up. */
         io_timer_init(f->loop, &tick, wake, NULL);
-        io_timer_start(&tick, 5, 0);
+        io_timer_start(&tick, 5, 5);
         do {
             loop_run_once(f->loop);
         } while (mono_now().us < until);
@@ -759,8 +759,11 @@ static void hundreds_of_pods_are_placed_quickly(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
     const struct CMUnitTest tests[] = {
         TEST(a_deployment_of_three_gets_three_running_pods),
         TEST(a_new_image_rolls_out_and_can_be_undone),
