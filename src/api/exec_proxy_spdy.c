@@ -304,7 +304,8 @@ void exec_proxy_spdy(struct server_call *call, const struct node_stream_req *r)
     static const struct stream_events events = {
         .on_read = on_read, .on_eof = on_eof, .on_error = on_error, .on_drain = on_drain};
     const struct http_header header = HTTP_HEADER("x-stream-protocol-version", "v4.channel.k8s.io");
-    struct remote_spdy *m = remote_new(call->server, r);
+    struct api_server *server = call->server; /* call goes with the exchange */
+    struct remote_spdy *m = remote_new(server, r);
     if (!m) {
         api_reply_error(call->x, -E_NOMEM, "out of memory");
         return;
@@ -315,7 +316,7 @@ void exec_proxy_spdy(struct server_call *call, const struct node_stream_req *r)
         api_reply_error(call->x, -E_INVAL, "the upgrade to SPDY/3.1 is malformed");
         return;
     }
-    list_push_back(&call->server->streams, &m->base.link);
+    list_push_back(&server->streams, &m->base.link);
     stream_set_events(m->stream, &events, m);
     stream_read_start(m->stream);
 }
