@@ -25,8 +25,9 @@
 #include "io/loop_private.h"
 #include "io/stream_impl.h"
 
-#define DIRECT_WRITE ((size_t)32 << 10) /* from here on a write does not wait for the tick's end \
-                                         */
+#define DIRECT_WRITE                                                            \
+    ((size_t)32 << 10) /* from here on a write does not wait for the tick's end \
+                        */
 #define READS_PER_EVENT 4
 #define MAX_PARTS 16
 

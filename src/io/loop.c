@@ -6,13 +6,14 @@
  * task deferred by a timer or by an event runs in the same tick, before the process sleeps again;
  * that is what lets streams join all writes of a tick.
  */
-#include "loop_private.h"
+#include "loop.h"
 
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 
 #include "base/mem.h"
+#include "loop_private.h"
 #include "io/stream_impl.h"
 
 static void run_tasks(struct io_loop *l)

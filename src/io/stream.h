@@ -87,9 +87,9 @@ struct io_loop *stream_loop(const struct stream *s);
  * far as it can. EIO of a terminal whose other side is gone counts as EOF. */
 int stream_from_fd(struct io_loop *l, int fd, int write_fd, struct stream **ret);
 
-/* A stream that yields the bytes of `prefix` first (its content is taken, it is empty afterwards), then
- * those of lower, which it takes. For protocols that read too far before they handed over. Without a
- * prefix that is lower itself. NULL on -ENOMEM: lower is then still the caller's. */
+/* A stream that yields the bytes of `prefix` first (its content is taken, it is empty afterwards),
+ * then those of lower, which it takes. For protocols that read too far before they handed over.
+ * Without a prefix that is lower itself. NULL on -ENOMEM: lower is then still the caller's. */
 struct stream *stream_with_prefix(struct stream *lower, struct buf *prefix);
 
 /* Two ends of an in-memory stream on one loop, with the same back-pressure: for tests and for

@@ -27,8 +27,9 @@
 
 #define RECORD ((size_t)16 << 10)
 #define DIRECT_WRITE ((size_t)32 << 10)
-#define LOWER_MAX ((ssize_t)128 << 10) /* bytes in the lower queue above which we stop encrypting \
-                                        */
+#define LOWER_MAX                                                                   \
+    ((ssize_t)128 << 10) /* bytes in the lower queue above which we stop encrypting \
+                          */
 #define HANDSHAKE_MS 10000
 
 struct tls_stream {

@@ -445,8 +445,8 @@ struct tls_peer *tls_peer_new(X509 *cert, int error)
     t.not_before = asn1_seconds(X509_get0_notBefore(cert));
     t.not_after = asn1_seconds(X509_get0_notAfter(cert));
     /* OpenSSL checks chain and signatures first, so this error says that those are fine. */
-    t.expired_only = error == X509_V_ERR_CERT_HAS_EXPIRED && t.cn[0] &&
-                     t.not_after < (int64_t)time(NULL);
+    t.expired_only =
+        error == X509_V_ERR_CERT_HAS_EXPIRED && t.cn[0] && t.not_after < (int64_t)time(NULL);
     serial_text(cert, t.serial);
     cert_sha256(cert, t.sha256);
     t.der = str_n((const char *)der, n > 0 ? (size_t)n : 0);

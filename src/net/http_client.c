@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTTP client: calls and which connection they go on; see http_client.h. */
+#include "http_client.h"
+
 #include <stdio.h>
 
 #include "base/limits.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A server and a client in one process; see loopback_fixture.h. */
+#include "loopback_fixture.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +14,6 @@
 #include "base/encode.h"
 #include "base/mem.h"
 #include "io/x509.h"
-#include "loopback_fixture.h"
 #include "net/ws.h"
 
 #define PIECE ((size_t)16 << 10)

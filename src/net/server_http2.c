@@ -8,8 +8,9 @@
 #include "base/metrics.h"
 #include "http_server_private.h"
 
-#define LOWER_MAX ((ssize_t)128 << 10) /* bytes in the stream below above which we stop draining \
-                                        */
+#define LOWER_MAX                                                                  \
+    ((ssize_t)128 << 10) /* bytes in the stream below above which we stop draining \
+                          */
 #define DRAIN_STEP ((size_t)64 << 10)
 #define DROP_MAX ((size_t)1 << 20) /* of a body that nobody wants; above it the stream is reset */
 
