@@ -244,6 +244,21 @@ static int read_items(struct handler_op *op, const struct page *p, const struct 
     return store_list(op->server->store, &o, &op->list.list);
 }
 
+static void fail_read(struct handler_op *op, const struct page *p, int code)
+{
+    if (code == -E_GONE && op->opt.cont && *op->opt.cont) {
+        fail_expired_token(op, p);
+    } else if (code == -E_GONE) {
+        handler_fail(op, status_failure(op->arena, 410, "Expired",
+                                        "The resourceVersion for the provided list is too old.",
+                                        /* about= */ NULL));
+    } else if (code == -E_RANGE) {
+        handler_fail(op, status_too_large_rv(op->arena, p->rev, store_rev(op->server->store)));
+    } else {
+        handler_fail_code(op, code, err_text(code));
+    }
+}
+
 static void set_continue(struct handler_op *op, const struct page *p, bool more, bool selects)
 {
     struct handler_list *l = &op->list;
@@ -279,22 +294,8 @@ void handler_list(struct handler_op *op)
         return;
     }
     code = read_items(op, &p, labels, fields);
-    if (code == -E_GONE && op->opt.cont && *op->opt.cont) {
-        fail_expired_token(op, &p);
-        return;
-    }
-    if (code == -E_GONE) {
-        handler_fail(op, status_failure(op->arena, 410, "Expired",
-                                        "The resourceVersion for the provided list is too old.",
-                                        /* about= */ NULL));
-        return;
-    }
-    if (code == -E_RANGE) {
-        handler_fail(op, status_too_large_rv(op->arena, p.rev, store_rev(op->server->store)));
-        return;
-    }
     if (code < 0) {
-        handler_fail_code(op, code, err_text(code));
+        fail_read(op, &p, code);
         return;
     }
     op->list.items = op->list.list.items;

@@ -148,6 +148,24 @@ static void created_status(struct handler_op *op)
     handler_ok_tree(op, 201, status_success(op->arena, 201, /* about= */ NULL));
 }
 
+/* Why the pod cannot be bound; NULL when it can. */
+static const char *binding_refusal(struct handler_op *op)
+{
+    const char *now = json_path_cstr(op->old, "spec.nodeName", "");
+    const char *uid = obj_uid(op->body);
+    if (*uid && !cstr_eq(uid, obj_uid(op->old))) {
+        return "the pod is another one of the same name";
+    }
+    if (obj_deleting(op->old)) {
+        return arena_printf(op->arena, "pod %s is being deleted, cannot be assigned to a host",
+                            op->name);
+    }
+    if (*now) {
+        return arena_printf(op->arena, "pod %s is already assigned to node \"%s\"", op->name, now);
+    }
+    return NULL;
+}
+
 static void binding(struct handler_op *op)
 {
     struct store_item *latest;
@@ -165,17 +183,7 @@ static void binding(struct handler_op *op)
     if (!handler_load(op, &latest)) {
         return;
     }
-    const char *now = json_path_cstr(op->old, "spec.nodeName", "");
-    const char *uid = obj_uid(op->body);
-    const char *why = NULL;
-    if (*uid && !cstr_eq(uid, obj_uid(op->old))) {
-        why = "the pod is another one of the same name";
-    } else if (obj_deleting(op->old)) {
-        why = arena_printf(op->arena, "pod %s is being deleted, cannot be assigned to a host",
-                           op->name);
-    } else if (*now) {
-        why = arena_printf(op->arena, "pod %s is already assigned to node \"%s\"", op->name, now);
-    }
+    const char *why = binding_refusal(op);
     if (why) {
         handler_fail(op, status_conflict(op->arena, &about, why));
         return;
