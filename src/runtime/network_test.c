@@ -7,7 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -300,6 +303,131 @@ static void a_missing_plugin_is_named(void **state)
     detach("uid-1");
 }
 
+/* An agent that brings up a pod, in a process of its own, until it is killed. */
+static void be_an_agent(void)
+{
+    struct runtime *rt;
+    struct io_loop *loop;
+    struct test_op t;
+    struct sandbox_paths p;
+    struct container *c;
+    struct err err = {0};
+    if (loop_new(&loop, NULL) < 0 || runtime_new(loop, &node->config, &rt, NULL) < 0) {
+        _exit(1);
+    }
+    node->loop = loop;
+    node->rt = rt;
+    test_op_init(&t);
+    sandbox_create(rt, &box, &t.op);
+    (void)test_op_wait(node, &t); /* what matters is what is left */
+    const struct cni_port port = {.protocol = "tcp", .host_port = 38081, .container_port = 8080};
+    struct cni_result res;
+    (void)attach("uid-1", &port, 1, &res, &err); /* as above */
+    (void)sandbox_paths(rt, &box, &node->a, &p); /* as above */
+    const char *const args[] = {"/bin/sleep", "1000", NULL};
+    for (int i = 0; i < 3; i++) {
+        const struct container_config cfg = {
+            .pod_uid = "uid-1",
+            .pod_namespace = "default",
+            .pod_name = "pod1",
+            .name = "k",
+            .attempt = i,
+            .image = node->image,
+            .spec = {.args = args,
+                     .net = p.net,
+                     .ipc = p.ipc,
+                     .uts = p.uts,
+                     .shm = p.shm,
+                     .cgroup_path =
+                         cgroup_pod_path(runtime_cgroups(rt), &node->a, QOS_BEST_EFFORT, "uid-1")}};
+        if (container_new(rt, &cfg, &c, &err) < 0) {
+            break;
+        }
+        test_op_init(&t);
+        container_start(c, &t.op);
+        (void)test_op_wait(node, &t); /* as above */
+    }
+    for (;;) {
+        pause();
+    }
+}
+
+static void on_found(void *arg, struct container *c)
+{
+    struct container **list = arg;
+    while (*list) {
+        list++;
+    }
+    *list = c;
+}
+
+static int count_ours(void *arg, int dir_fd, const char *name)
+{
+    CLEANUP(buf_finip) struct buf b = BUF_INIT;
+    char path[280];
+    snprintf(path, sizeof(path), "%s/cmdline", name);
+    if (name[0] >= '1' && name[0] <= '9' && fs_read_at(dir_fd, path, 64 << 10, &b) == 0) {
+        *(int *)arg += memmem(buf_data(&b), buf_len(&b), node->dir, strlen(node->dir)) != NULL;
+    }
+    return 0;
+}
+
+/* Processes whose command line names this node. */
+static int processes_left(void)
+{
+    int n = 0;
+    assert_int_equal(fs_each(AT_FDCWD, "/proc", count_ours, &n), 0);
+    return n;
+}
+
+static void clean_after_the_dead(void)
+{
+    struct container *found[16] = {0};
+    struct test_op t;
+    char **pods;
+    size_t n;
+    test_node_restart(node);
+    test_op_init(&t);
+    container_adopt_all(node->rt, on_found, found, &t.op);
+    assert_int_equal(test_op_wait(node, &t), 0);
+    for (int i = 0; found[i]; i++) {
+        test_op_init(&t);
+        container_remove(found[i], &t.op);
+        assert_int_equal(test_op_wait(node, &t), 0);
+    }
+    detach("uid-1");
+    destroy("uid-1");
+    test_op_init(&t);
+    runtime_pod_remove(node->rt, "uid-1", &t.op);
+    assert_int_equal(test_op_wait(node, &t), 0);
+    assert_int_equal(runtime_pod_list(node->rt, &node->a, &pods, &n, NULL), 0);
+    assert_int_equal(n, 0);
+}
+
+static void an_agent_killed_at_any_moment_leaves_what_the_next_one_cleans(void **state)
+{
+    int seen = 0;
+    for (int ms = 0; ms < 280; ms += 12) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            be_an_agent();
+        }
+        usleep((useconds_t)ms * 1000);
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        seen++;
+        clean_after_the_dead();
+        CLEANUP(buf_finip) struct buf mounts = BUF_INIT;
+        char below[160];
+        snprintf(below, sizeof(below), " %s/", node->dir);
+        assert_int_equal(fs_read_at(AT_FDCWD, "/proc/self/mountinfo", 1 << 22, &mounts), 0);
+        assert_null(memmem(buf_data(&mounts), buf_len(&mounts), below, strlen(below)));
+        assert_int_equal(processes_left(), 0);
+    }
+    print_message("killed %d times\n", seen);
+}
+
 static int loopback_up(void)
 {
     struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP};
@@ -330,6 +458,7 @@ int main(void)
         cmocka_unit_test(pods_get_addresses_and_reach_each_other),
         cmocka_unit_test(a_host_port_leads_to_the_pod),
         cmocka_unit_test(a_missing_plugin_is_named),
+        cmocka_unit_test(an_agent_killed_at_any_moment_leaves_what_the_next_one_cleans),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
