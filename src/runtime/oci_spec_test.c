@@ -271,6 +271,34 @@ static void signals_have_names_and_numbers(void **state)
     assert_int_equal(signal_parse("", &n), -E_INVAL);
 }
 
+/* The arena ends at every possible place in turn. */
+static void a_short_arena_is_an_error_and_no_more(void **state)
+{
+    struct oci_spec s = base();
+    const struct oci_mount m[] = {{"/src/deep", "/a/b/c", true, NULL},
+                                  {"/src/top", "/a", false, "rslave"}};
+    const struct oci_device d[] = {{"/dev/null", NULL, NULL}};
+    s.mounts = m;
+    s.mounts_n = 2;
+    s.devices = d;
+    s.devices_n = 1;
+    s.tty = true;
+    s.security.seccomp_default = true;
+    int failures = 0, r = -1;
+    for (size_t cap = 16; r < 0 && cap < 1 << 20; cap += cap < 20000 ? 16 : 256) {
+        struct arena a;
+        struct json *j = NULL;
+        struct err err = {0};
+        arena_init(&a, cap);
+        r = oci_spec_build(&s, &a, &j, &err);
+        assert_true(r == 0 || (r == -ENOMEM && err.text[0]));
+        failures += r < 0;
+        arena_fini(&a);
+    }
+    assert_int_equal(r, 0);
+    assert_true(failures > 100);
+}
+
 static void shares_and_quotas_are_those_of_kubernetes(void **state)
 {
     assert_int_equal(cgroup_shares(0), 2);
@@ -299,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_image_cannot_show_the_hosts_users, setup, teardown),
         cmocka_unit_test_setup_teardown(root_is_refused_where_it_must_not_be, setup, teardown),
         cmocka_unit_test_setup_teardown(signals_have_names_and_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_short_arena_is_an_error_and_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(shares_and_quotas_are_those_of_kubernetes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
