@@ -314,9 +314,7 @@ class Edge(Program):
             for link in self.links():
                 if not (pods_only and link == self.bridge):
                     left.append(f"link {link}")
-            rules = self.exec("iptables-save", check=False)
-            own = r"CNI-DN-|--to-dest" if pods_only else "CNI-"
-            left += [f"iptables {r}" for r in rules.splitlines() if re.search(own, r)]
+            left += [f"iptables {r}" for r in pod_rules(self.exec("iptables-save", check=False))]
         return left
 
     def links(self):
@@ -327,6 +325,11 @@ class Edge(Program):
     def delete_network(self):
         subprocess.run(["ip", "netns", "del", self.netns], capture_output=True)
         subprocess.run(["ip", "link", "del", self.link], capture_output=True)
+
+
+def pod_rules(rules):
+    """The iptables rules of single pods. The portmap plugin's own chains stay, as it means them to."""
+    return [r for r in rules.splitlines() if re.search("CNI-(?!HOSTPORT-)", r)]
 
 
 class Host:
