@@ -355,7 +355,7 @@ int http_reply_start(struct http_exchange *x, int status, const struct http_head
     check(x);
     assert(!x->started);
     if (is_http2(x)) {
-        http2_exchange_reply(x, status, headers, n, !x->is_head);
+        http2_exchange_reply(x, status, headers, n, !x->is_head && status != 204 && status != 304);
         return 0;
     }
     return http1_exchange_reply(x, status, headers, n, STR_NULL, /* complete= */ false);

@@ -63,7 +63,8 @@ struct server_conn {
     /* HTTP/2 */
     struct http2 *h2;
     struct list exchanges;
-    uint64_t heard; /* bytes received, for the pings */
+    uint64_t pulled, last_pulled; /* body bytes that left; at the last look */
+    uint64_t heard;               /* bytes received, for the pings */
     uint64_t heard_before;
     bool ping_open;
 };
@@ -78,9 +79,10 @@ struct http_exchange {
     struct list link; /* HTTP/2: on conn->exchanges */
     struct arena arena;
     struct http_request req;
-    int32_t id; /* HTTP/2 */
-    bool live;  /* the handler has it and has not ended it */
-    bool is_head, expect_continue, protocol_stream;
+    int32_t id;   /* HTTP/2 */
+    bool live;    /* the handler has it and has not ended it */
+    bool is_head; /* no body is sent: HEAD, 204, 304 */
+    bool expect_continue;
     /* request body */
     enum body_mode mode;
     bool paused, body_done, body_told;
@@ -136,7 +138,8 @@ void http2_exchange_reply(struct http_exchange *x, int status, const struct http
                           size_t n, bool body);
 struct stream *http2_exchange_stream(struct http_exchange *x, const struct http_header *headers,
                                      size_t n);
-void http2_exchange_detach(struct http_exchange *x); /* freed when the stream closes */
+bool http2_conn_blocked(const struct server_conn *c); /* bodies wait for the peer's windows */
+void http2_exchange_detach(struct http_exchange *x);  /* freed when the stream closes */
 
 /* ---- http_exchange.c ---- */
 struct http_exchange *exchange_new(struct server_conn *c);

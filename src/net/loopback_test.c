@@ -517,7 +517,7 @@ static const struct ws_events chat_events = {.on_message = chat_message, .on_clo
 static void a_websocket_echoes_messages_and_closes_in_order(void **state)
 {
     (void)state;
-    for (int t = OVER_TCP; t <= OVER_TLS; t++) {
+    for (int t = 0; t < TRANSPORT_NR; t++) {
         struct loopback b;
         struct chat c = {0};
         loopback_open(&b, t);
@@ -707,6 +707,92 @@ static void a_call_times_out(void **state)
     }
 }
 
+static void count_answer(void *arg, int code, const struct http_response *r, struct str body,
+                         const struct err *err)
+{
+    struct answer *a = arg;
+    (void)r;
+    (void)body;
+    (void)err;
+    assert_false(a->done);
+    a->done = true;
+    a->code = code;
+}
+
+static void hello(struct http_exchange *x, void *arg)
+{
+    (void)arg;
+    char *big = arena_zalloc(http_exchange_arena(x), 300000);
+    http_reply_text(x, big ? 200 : 503, "text/plain", str_n(big, big ? 300000 : 0));
+}
+
+static void lost(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void a_peer_that_never_reads_is_dropped(void **state)
+{
+    (void)state;
+    for (int protocol = HTTP_PROTOCOL_1; protocol <= HTTP_PROTOCOL_2; protocol++) {
+        struct loopback b = {0};
+        struct stream *ends[2];
+        struct reader r = {.b = &b, .pauses = 1000000};
+        bool gone = false;
+        const struct http_call_request req = {.path = "/"};
+        assert_int_equal(loop_new(&b.loop, NULL), 0);
+        const struct http_server_config cfg = {
+            .loop = b.loop, .handler = hello, .write_timeout_ms = 60, .idle_timeout_ms = 60};
+        assert_int_equal(http_server_new(&cfg, &b.server), 0);
+        assert_int_equal(stream_pair(b.loop, ends), 0);
+        assert_int_equal(http_server_serve(b.server, ends[0], protocol, NULL, lost, &gone), 0);
+        assert_int_equal(
+            http_client_from_stream(b.loop, ends[1], protocol, "h", 0, NULL, NULL, &b.client), 0);
+        io_timer_init(b.loop, &r.timer, reader_resume, &r);
+        r.call = http_call_start(b.client, &req, &reader_ops, &r);
+        loopback_turn(&b, 5);
+        http_call_pause(r.call, true);
+        io_timer_stop(&r.timer);
+        loopback_wait(&b, &gone);
+        http_client_free(b.client);
+        http_server_free(b.server);
+        loop_free(b.loop);
+    }
+}
+
+/* Every allocation of the client and the server fails once; whatever happens, the call ends. */
+static void running_out_of_memory_ends_calls_and_nothing_else(void **state)
+{
+    (void)state;
+    for (int protocol = HTTP_PROTOCOL_1; protocol <= HTTP_PROTOCOL_2; protocol++) {
+        for (unsigned long n = 1; n < 120; n++) {
+            struct loopback b = {0};
+            struct stream *ends[2];
+            struct answer a = {0};
+            const struct http_call_request req = {
+                .method = "POST", .path = "/", .body = STR_LIT("body")};
+            assert_int_equal(loop_new(&b.loop, NULL), 0);
+            const struct http_server_config cfg = {.loop = b.loop, .handler = hello};
+            assert_int_equal(http_server_new(&cfg, &b.server), 0);
+            assert_int_equal(stream_pair(b.loop, ends), 0);
+            (void)mem_fail_at(n);
+            (void)http_server_serve(b.server, ends[0], protocol, NULL, NULL, NULL);
+            int rc =
+                http_client_from_stream(b.loop, ends[1], protocol, "h", 0, NULL, NULL, &b.client);
+            struct http_fetch *f =
+                rc == 0 ? http_fetch(b.client, &req, 1000000, count_answer, &a) : NULL;
+            for (int i = 0; i < 200 && f && !a.done; i++) {
+                loop_run_ready(b.loop);
+            }
+            (void)mem_fail_at(0);
+            assert_true(!f || a.done);
+            http_client_free(b.client);
+            http_server_free(b.server);
+            loop_free(b.loop);
+        }
+    }
+}
+
 /* ---- who is there ---- */
 
 static void a_unix_socket_tells_the_peers_credentials(void **state)
@@ -801,6 +887,8 @@ int main(void)
         cmocka_unit_test(a_server_that_is_not_there_is_an_error_that_reads_well),
         cmocka_unit_test(a_restarted_server_gets_the_request_again),
         cmocka_unit_test(a_call_times_out),
+        cmocka_unit_test(a_peer_that_never_reads_is_dropped),
+        cmocka_unit_test(running_out_of_memory_ends_calls_and_nothing_else),
         cmocka_unit_test(a_unix_socket_tells_the_peers_credentials),
         cmocka_unit_test(client_certificates_good_or_bad_reach_the_handler),
         cmocka_unit_test(a_server_that_is_not_trusted_is_refused),

@@ -137,6 +137,7 @@ void conn_set_timer(struct server_conn *c)
         ms = cfg->head_timeout_ms;
     }
     c->last_sent = c->given - (uint64_t)stream_queued(c->stream);
+    c->last_pulled = c->pulled;
     io_timer_start(&c->timer, ms, 0);
 }
 
@@ -144,7 +145,9 @@ void conn_set_timer(struct server_conn *c)
 static bool stalled(struct server_conn *c)
 {
     uint64_t queued = (uint64_t)stream_queued(c->stream);
-    return queued > 0 && c->given - queued == c->last_sent;
+    bool closed_windows =
+        c->kind == CONN_HTTP2 && c->pulled == c->last_pulled && http2_conn_blocked(c);
+    return (queued > 0 && c->given - queued == c->last_sent) || closed_windows;
 }
 
 static void ping_tick(struct server_conn *c)

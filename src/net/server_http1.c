@@ -66,10 +66,10 @@ int http1_exchange_reply(struct http_exchange *x, int status, const struct http_
 {
     struct server_conn *c = x->conn;
     CLEANUP(buf_finip) struct buf b = BUF_INIT;
+    x->is_head |= status == 204 || status == 304;
     int rc = put_head(x, &b, status, headers, n);
     put_framing(x, &b, status, body.n, complete);
-    struct str parts[2] = {buf_str(&b),
-                           x->is_head || status == 204 || status == 304 ? STR_NULL : body};
+    struct str parts[2] = {buf_str(&b), x->is_head ? STR_NULL : body};
     rc = rc == 0 && buf_failed(&b) ? -ENOMEM : rc;
     ssize_t queued = rc == 0 ? conn_write(c, parts, 2) : rc;
     x->started = true;

@@ -62,6 +62,16 @@ void http2_conn_feed(struct server_conn *c, const char *data, size_t n)
     wake(c);
 }
 
+bool http2_conn_blocked(const struct server_conn *c)
+{
+    LIST_FOR_EACH (i, &c->exchanges) {
+        if (buf_len(&CONTAINER_OF(i, struct http_exchange, link)->out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- requests ---- */
 
 static bool copy_head(struct arena *a, const struct http_head *from, struct http_head *to)
@@ -177,6 +187,7 @@ static size_t pull(void *arg, int32_t id, void *stream_arg, char *out, size_t n,
     if (x->duplex) {
         return duplex_pull(x->duplex, out, n, eof);
     }
+    x->conn->pulled += MIN_OF(n, buf_len(&x->out));
     size_t take = MIN_OF(n, buf_len(&x->out));
     memcpy(out, buf_data(&x->out), take);
     buf_consume(&x->out, take);
@@ -222,6 +233,7 @@ void http2_exchange_reply(struct http_exchange *x, int status, const struct http
                  : -EINVAL;
     }
     x->started = true;
+    x->is_head |= status == 204 || status == 304;
     rc = rc == 0 ? http2_respond(c->h2, x->id, status, &list, body) : rc;
     if (rc < 0) {
         http2_reset(c->h2, x->id, HTTP2_INTERNAL);
