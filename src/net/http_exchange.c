@@ -68,6 +68,9 @@ void exchange_start(struct http_exchange *x, const struct http_head *head)
     x->is_head = str_is(head->method, "HEAD");
     x->protocol =
         head->protocol.n ? head->protocol : http_header_get(&head->headers, "selvedge-stream");
+    if (is_http2(x)) {
+        x->expect_continue = http_header_has_token(&head->headers, "expect", "100-continue");
+    }
     x->live = true;
     s->cfg.handler(x, s->cfg.arg);
 }
@@ -237,6 +240,11 @@ static void want_body(struct http_exchange *x)
     }
     if (!is_http2(x)) {
         http1_conn_resume(x->conn);
+    } else if (x->expect_continue && !x->body_done) {
+        const struct http_headers none = {0};
+        x->expect_continue = false;
+        (void)http2_respond(x->conn->h2, x->id, 100, &none, false); /* a hint only */
+        loop_defer(http_exchange_loop(x), &x->conn->task);
     }
 }
 

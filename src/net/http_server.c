@@ -47,8 +47,8 @@ static void on_done(void *arg)
 static void on_grace_over(void *arg)
 {
     struct http_server *s = arg;
-    LIST_FOR_EACH_SAFE (i, &s->conns) {
-        conn_close(CONTAINER_OF(i, struct server_conn, link));
+    while (!list_empty(&s->conns)) { /* a handler's on_close may close others */
+        conn_close(CONTAINER_OF(s->conns.next, struct server_conn, link));
     }
     maybe_done(s);
 }
