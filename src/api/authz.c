@@ -64,10 +64,6 @@ static bool node_pods(struct node_request *q)
     if (reads_many(r->verb)) {
         return selects(q, "spec.nodeName", q->node);
     }
-    if (r->verb == HANDLER_CREATE && !*r->subresource) {
-        return cstr_eq(json_path_cstr(r->body, "spec.nodeName", ""), q->node) &&
-               *obj_annotation(r->body, "kubernetes.io/config.mirror");
-    }
     bool fits = r->verb == HANDLER_GET || r->verb == HANDLER_DELETE ||
                 (writes(r->verb) && cstr_eq(r->subresource, "status")) ||
                 (r->verb == HANDLER_CREATE && cstr_eq(r->subresource, "eviction"));
@@ -255,6 +251,81 @@ int authz_check(struct api_server *s, struct arena *a, const struct authz_reques
         r->user->name, verb_names[r->verb], r->kind->plural, *r->subresource ? "/" : "",
         r->subresource, r->kind->group, where, node ? ": no relationship found between node '" : "",
         node ? node : "", node ? "' and this object" : "");
+}
+
+/* ---- what a node may write about itself ---- */
+
+/* Labels of Kubernetes' own domains that a node may set; all of other domains are free. */
+static bool label_allowed(const char *key)
+{
+    static const char *const names[] = {"kubernetes.io/hostname",
+                                        "kubernetes.io/arch",
+                                        "kubernetes.io/os",
+                                        "beta.kubernetes.io/arch",
+                                        "beta.kubernetes.io/os",
+                                        "topology.kubernetes.io/zone",
+                                        "topology.kubernetes.io/region",
+                                        "node.kubernetes.io/instance-type"};
+    struct str domain, name;
+    if (!str_cut(str_of(key), '/', &domain, &name)) {
+        return true;
+    }
+    bool theirs = str_is(domain, "kubernetes.io") || str_ends(domain, ".kubernetes.io") ||
+                  str_is(domain, "k8s.io") || str_ends(domain, ".k8s.io");
+    if (!theirs || str_is(domain, "kubelet.kubernetes.io") ||
+        str_is(domain, "node.kubernetes.io")) {
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (cstr_eq(key, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool same(const struct json *a, const struct json *b)
+{
+    size_t n = json_len(a) + json_len(b);
+    return n == 0 || (a && b && json_equal(a, b));
+}
+
+/* The first label that differs and may not; NULL when there is none. */
+static const char *label_refused(const struct json *obj, const struct json *old)
+{
+    const struct json *sides[2] = {obj_labels(obj), obj_labels(old)};
+    for (size_t i = 0; i < 2; i++) {
+        JSON_FOR_EACH_MEMBER (m, sides[i]) {
+            const struct json *other = json_get(sides[1 - i], m->key);
+            if (!(other && json_equal(other, m->value)) && !label_allowed(m->key)) {
+                return m->key;
+            }
+        }
+    }
+    return NULL;
+}
+
+int authz_node_write(const struct api_user *u, const struct kind *k, const struct json *obj,
+                     const struct json *old, struct err *err)
+{
+    const char *node = api_user_node(u);
+    if (!node || api_user_in(u, "system:masters") || !cstr_eq(k->kind, "Node")) {
+        return 0;
+    }
+    const char *label = label_refused(obj, old);
+    if (label) {
+        return err_set(err, -E_ACCESS, "node \"%s\" is not allowed to modify labels: %s", node,
+                       label);
+    }
+    if (old && !same(json_path(obj, "spec.taints"), json_path(old, "spec.taints"))) {
+        return err_set(err, -E_ACCESS, "node \"%s\" is not allowed to modify taints", node);
+    }
+    if (!same(json_path(obj, "metadata.ownerReferences"),
+              json_path(old, "metadata.ownerReferences"))) {
+        return err_set(err, -E_ACCESS, "node \"%s\" is not allowed to modify ownerReferences",
+                       node);
+    }
+    return 0;
 }
 
 int authz_path(const struct api_user *u, const char *verb, struct str path, struct err *err)

@@ -158,6 +158,7 @@ static void a_node_reaches_what_concerns_it_and_nothing_else(void **state)
         {false, HANDLER_LIST, "pods", "", "", "spec.nodeName=n2"},
         {true, HANDLER_LIST, "pods", "", "", "spec.nodeName=n1"},
         {false, HANDLER_CREATE, "pods", "mine", "exec", NULL},
+        {false, HANDLER_CREATE, "pods", "", "", NULL},
         {true, HANDLER_GET, "configmaps", "cm", "", NULL},
         {false, HANDLER_GET, "configmaps", "s1", "", NULL},
         {true, HANDLER_GET, "secrets", "s1", "", NULL},
@@ -193,6 +194,43 @@ static void a_refusal_names_the_user_and_what_was_asked(void **state)
                         "User \"alice\" cannot get resource \"nodes/status\" in API group \"\" "
                         "at the cluster scope");
     assert_true(allowed(*state, &admin, HANDLER_DELETE_COLLECTION, "secrets", "", "", NULL, NULL));
+}
+
+static void a_node_does_not_promote_itself(void **state)
+{
+    static const struct {
+        bool allowed;
+        const char *old, *now;
+    } cases[] = {
+        {true, NULL, "{\"metadata\":{\"labels\":{\"kubernetes.io/hostname\":\"n1\",\"x\":\"y\"}}}"},
+        {false, NULL,
+         "{\"metadata\":{\"labels\":{\"node-role.kubernetes.io/control-plane\":\"\"}}}"},
+        {true, "{\"metadata\":{\"labels\":{\"node-role.kubernetes.io/a\":\"\"}}}",
+         "{\"metadata\":{\"labels\":{\"node-role.kubernetes.io/a\":\"\",\"b.c/d\":\"\"}}}"},
+        {false, "{\"metadata\":{\"labels\":{\"node-restriction.kubernetes.io/a\":\"\"}}}", "{}"},
+        {false, "{\"spec\":{\"taints\":[{\"key\":\"a\"}]}}", "{\"spec\":{}}"},
+        {true, "{\"spec\":{\"taints\":[{\"key\":\"a\"}]}}",
+         "{\"spec\":{\"taints\":[{\"key\":\"a\"}],\"podCIDR\":\"10.0.0.0/24\"}}"},
+        {false, "{}", "{\"metadata\":{\"ownerReferences\":[{\"uid\":\"x\"}]}}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct arena a;
+        struct err err = {0};
+        struct json *old = NULL, *now = NULL;
+        const struct kind *k = kind_find("", "v1", "nodes");
+        arena_init(&a, 0);
+        if (cases[i].old) {
+            assert_int_equal(json_parse(&a, str_of(cases[i].old), NULL, &old, NULL), 0);
+        }
+        assert_int_equal(json_parse(&a, str_of(cases[i].now), NULL, &now, NULL), 0);
+        bool is = authz_node_write(&node, k, now, old, &err) == 0;
+        if (is != cases[i].allowed) {
+            fail_msg("case %zu: %s", i, err.text);
+        }
+        assert_int_equal(authz_node_write(&admin, k, now, old, &err), 0);
+        arena_fini(&a);
+    }
 }
 
 static void a_static_token_names_its_user(void **state)
@@ -251,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_node_reaches_what_concerns_it_and_nothing_else),
         TEST(a_refusal_names_the_user_and_what_was_asked),
+        TEST(a_node_does_not_promote_itself),
         TEST(a_static_token_names_its_user),
         TEST(a_bootstrap_token_lives_until_it_expires),
     };

@@ -2,6 +2,7 @@
 /* Create, update and patch of objects and of their status. */
 #include "api/handler_private.h"
 
+#include "api/authz.h"
 #include "api/defaults.h"
 #include "api/patch.h"
 #include "api/schema_check.h"
@@ -124,6 +125,12 @@ static void drop_foreign(struct json *meta)
 static bool check_rules(struct handler_op *op, const struct json *obj, const struct json *old)
 {
     struct field_errors e;
+    struct err err;
+    if (authz_node_write(op->user, op->kind, obj, old, &err) < 0) {
+        struct status_about node = handler_about(op);
+        handler_fail(op, status_forbidden(op->arena, &node, err.text));
+        return false;
+    }
     field_errors_init(&e, op->arena);
     strategy_validate(&e, kind_storage(op->kind), obj, old, is_status(op));
     if (e.n == 0) {
