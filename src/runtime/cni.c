@@ -94,7 +94,7 @@ static int cache_write(struct job *j, struct err *err)
     if (arena_failed(&j->a)) {
         return err_set(err, -ENOMEM, "out of memory");
     }
-    return fs_write_json(path, o, 0600, 0, err);
+    return fs_write_json(path, o, 0600, err);
 }
 
 /* ---- one plugin ---- */

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "runtime/container_private.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 
 #define KILL_AGAIN_MS 2000
@@ -139,7 +140,7 @@ static int fill(struct container *c, const struct container_config *cfg, struct 
 static int make_bundle(struct container *c, struct err *err)
 {
     char path[PATH_MAX];
-    int r = fs_mkdirs(c->bundle, 0700, err);
+    int r = dir_make(c->bundle, 0700, err);
     snprintf(path, sizeof(path), "%s/record.json", c->bundle);
     if (r == 0 && access(path, F_OK) == 0) {
         return err_set(err, -E_EXISTS, "attempt %d exists", c->st.attempt);
@@ -148,7 +149,7 @@ static int make_bundle(struct container *c, struct err *err)
     if (r == 0) {
         const char *slash = strrchr(c->st.log_path, '/');
         snprintf(path, sizeof(path), "%.*s", (int)(slash - c->st.log_path), c->st.log_path);
-        r = fs_mkdirs(path, 0755, err);
+        r = dir_make(path, 0755, err);
     }
     return r;
 }
@@ -165,7 +166,7 @@ static int write_config(struct container *c, const struct container_config *cfg,
     char *path = fs_join(&a, c->bundle, "config.json");
     int r = spec.rootfs && path ? oci_spec_build(&spec, &a, &j, err)
                                 : err_set(err, -ENOMEM, "out of memory");
-    r = r == 0 ? fs_write_json(path, j, 0600, 0, err) : r;
+    r = r == 0 ? fs_write_json(path, j, 0600, err) : r;
     arena_fini(&a);
     return r;
 }

@@ -110,7 +110,7 @@ int record_write(struct container *c, struct err *err)
     char *path = fs_join(&a, c->bundle, "record.json");
     struct json *j = to_json(c, &a);
     int r = arena_failed(&a) ? err_set(err, -ENOMEM, "out of memory")
-                             : fs_write_json(path, j, 0600, 0, err);
+                             : fs_write_json(path, j, 0600, err);
     arena_fini(&a);
     return r;
 }

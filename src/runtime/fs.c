@@ -15,6 +15,7 @@
 
 #include "base/encode.h"
 #include "base/mem.h"
+#include "io/file.h"
 
 static int read_all(int fd, size_t max, struct buf *out)
 {
@@ -75,22 +76,6 @@ int fs_read_json(struct arena *a, const char *path, size_t max, struct json **re
     return r < 0 ? err_wrap(err, r, "%s", path) : 0;
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR) {
-            continue;
-        }
-        if (w < 0) {
-            return -errno;
-        }
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
-}
-
 static int sync_parent(const char *path)
 {
     struct str dir, base;
@@ -112,72 +97,13 @@ int fs_rename_sync(const char *from, const char *to, struct err *err)
     return r < 0 ? err_sys(err, r, "sync the folder of %s", to) : 0;
 }
 
-int fs_write(const char *path, const void *data, size_t n, mode_t mode, unsigned flags,
-             struct err *err)
-{
-    char tmp[4096];
-    char suffix[9];
-    random_name(suffix, 8);
-    if (snprintf(tmp, sizeof(tmp), "%s.%s~", path, suffix) >= (int)sizeof(tmp)) {
-        return err_sys(err, -ENAMETOOLONG, "%s", path);
-    }
-    CLEANUP(fd_closep) int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd < 0) {
-        return err_sys(err, -errno, "create %s", tmp);
-    }
-    int r = write_all(fd, data, n);
-    if (r == 0 && fchmod(fd, mode) < 0) {
-        r = -errno;
-    }
-    if (r == 0 && (flags & FS_SYNC) && fsync(fd) < 0) {
-        r = -errno;
-    }
-    if (r == 0 && rename(tmp, path) < 0) {
-        r = -errno;
-    }
-    if (r < 0) {
-        (void)unlink(tmp); /* the write's failure is what counts */
-        return err_sys(err, r, "write %s", path);
-    }
-    r = flags & FS_SYNC ? sync_parent(path) : 0;
-    return r < 0 ? err_sys(err, r, "sync the folder of %s", path) : 0;
-}
-
-int fs_write_json(const char *path, const struct json *j, mode_t mode, unsigned flags,
-                  struct err *err)
+int fs_write_json(const char *path, const struct json *j, mode_t mode, struct err *err)
 {
     CLEANUP(buf_finip) struct buf b = BUF_INIT;
     if (!j || json_print(&b, j) < 0 || buf_putc(&b, '\n') < 0) {
         return err_set(err, -ENOMEM, "write %s: out of memory", path);
     }
-    return fs_write(path, buf_data(&b), buf_len(&b), mode, flags, err);
-}
-
-int fs_mkdirs(const char *path, mode_t mode, struct err *err)
-{
-    char text[4096];
-    if (!cstr_copy(text, sizeof(text), path)) {
-        return err_sys(err, -ENAMETOOLONG, "%s", path);
-    }
-    for (char *p = text + 1;; p++) {
-        if (*p != '/' && *p != '\0') {
-            continue;
-        }
-        char c = *p;
-        *p = '\0';
-        if (mkdir(text, mode) < 0 && errno != EEXIST) {
-            return err_sys(err, -errno, "mkdir %s", text);
-        }
-        if (c == '\0') {
-            break;
-        }
-        *p = c;
-    }
-    struct stat st;
-    if (stat(path, &st) < 0) {
-        return err_sys(err, -errno, "mkdir %s", path);
-    }
-    return S_ISDIR(st.st_mode) ? 0 : err_sys(err, -ENOTDIR, "mkdir %s", path);
+    return file_write_replace(path, buf_data(&b), buf_len(&b), mode, err);
 }
 
 int fs_open_in(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve)
@@ -268,7 +194,7 @@ static int tree_step(struct tree *t, int top_fd, const char *top)
     return tree_enter(t, dirfd(d), e->d_name);
 }
 
-static int tree_remove(struct tree *t, int top_fd, const char *top)
+static int tree_run(struct tree *t, int top_fd, const char *top)
 {
     int r = 0;
     while (t->depth > 0 && r == 0) {
@@ -294,7 +220,7 @@ int fs_remove_tree(int dir_fd, const char *path, struct err *err)
     }
     int r = tree_enter(&t, dir_fd, path);
     if (r == 0) {
-        r = tree_remove(&t, dir_fd, path);
+        r = tree_run(&t, dir_fd, path);
     }
     mem_free(t.levels);
     return r < 0 ? err_sys(err, r, "remove %s", path) : 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Small file-system helpers of this folder: whole files, folders with parents, trees that go,
- * mounts that go. All block; any thread. Functions with err return 0 or a negative errno with a
- * sentence that names the path.
+ * Small file-system helpers of this folder, beside io/file.h: JSON files, trees that go, mounts
+ * that go. All block; any thread. Functions with err return 0 or a negative errno with a sentence
+ * that names the path.
  */
 #ifndef RUNTIME_FS_H
 #define RUNTIME_FS_H
@@ -27,19 +27,12 @@ int fs_read_at(int dir_fd, const char *path, size_t max, struct buf *out);
 char *fs_read_text(struct arena *a, const char *path, size_t max);
 int fs_read_json(struct arena *a, const char *path, size_t max, struct json **ret, struct err *err);
 
-enum { FS_SYNC = 1u << 0 };
-/* Whole or not at all: a temporary file beside it, renamed. FS_SYNC: the file and its folder are
- * synced. */
-int fs_write(const char *path, const void *data, size_t n, mode_t mode, unsigned flags,
-             struct err *err);
-int fs_write_json(const char *path, const struct json *j, mode_t mode, unsigned flags,
-                  struct err *err);
+/* Whole or not at all; not synced. */
+int fs_write_json(const char *path, const struct json *j, mode_t mode, struct err *err);
 
 /* openat2(2) with O_CLOEXEC: a descriptor or a negative errno. resolve: RESOLVE_IN_ROOT, ... */
 int fs_open_in(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve);
 
-/* mkdir -p; existing folders keep their mode. */
-int fs_mkdirs(const char *path, mode_t mode, struct err *err);
 /* rm -r without following links and without crossing into other file systems; a missing one is
  * fine. */
 int fs_remove_tree(int dir_fd, const char *path, struct err *err);

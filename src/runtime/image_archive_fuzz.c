@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/image_private.h"
 
@@ -35,7 +36,7 @@ static void prepare(void)
     }
     snprintf(base, sizeof(base), "/tmp/selvedge-fuzz-%d", (int)getpid());
     snprintf(path, sizeof(path), "%s/layer", base);
-    assert(fs_mkdirs(path, 0700, NULL) == 0);
+    assert(dir_make(path, 0700, NULL) == 0);
     atexit(clean_up);
 }
 
@@ -50,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(file, sizeof(file), "%s/input", base);
     snprintf(store, sizeof(store), "%s/store", base);
     snprintf(layer, sizeof(layer), "%s/layer", base);
-    assert(fs_write(file, data, size, 0600, 0, NULL) == 0 && images_open(store, &s, NULL) == 0);
+    assert(file_write_replace(file, data, size, 0600, NULL) == 0 &&
+           images_open(store, &s, NULL) == 0);
     const struct image_import in = {.file = file, .name = size % 2 ? "fuzz:1" : NULL};
     (void)image_import(s, &in, NULL); /* mostly refused */
     images_close(s);

@@ -16,6 +16,7 @@
 #include "base/encode.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/image_private.h"
 
@@ -105,7 +106,7 @@ static int store_blob(struct import *im, const char *digest, struct str text)
     if (!path) {
         return oom(im);
     }
-    return access(path, F_OK) == 0 ? 0 : fs_write(path, text.p, text.n, 0600, FS_SYNC, im->err);
+    return access(path, F_OK) == 0 ? 0 : file_write_atomic(path, text.p, text.n, 0600, im->err);
 }
 
 /* ---- layers ---- */
@@ -114,7 +115,7 @@ static int write_size(struct import *im, const char *dir, int64_t size)
 {
     char text[32], *path = fs_join(&im->a, dir, "size");
     int n = snprintf(text, sizeof(text), "%lld\n", (long long)size);
-    return path ? fs_write(path, text, (size_t)n, 0600, 0, im->err) : oom(im);
+    return path ? file_write_replace(path, text, (size_t)n, 0600, im->err) : oom(im);
 }
 
 /* A finished temporary folder takes its place. Losing the race to another import is as good. */
@@ -192,7 +193,7 @@ static int import_layer(struct import *im, const char *name, const char *digest,
 static int set_name(struct import *im, const char *name, const char *manifest, const char *id)
 {
     char *full, *path;
-    char text[DIGEST_TEXT_SIZE + 1];
+    char text[DIGEST_TEXT_SIZE + 1], suffix[17];
     int r = image_name_normalise(&im->a, name, &full, im->err);
     if (r < 0) {
         return r;
@@ -206,7 +207,10 @@ static int set_name(struct import *im, const char *name, const char *manifest, c
         return oom(im);
     }
     int n = snprintf(text, sizeof(text), "%s\n", manifest);
-    r = fs_write(path, text, (size_t)n, 0600, FS_SYNC, im->err);
+    random_name(suffix, 16);
+    char *tmp = arena_printf(&im->a, "%s/ref-%s", im->tmp, suffix);
+    r = !tmp ? oom(im) : file_write_atomic(tmp, text, (size_t)n, 0600, im->err);
+    r = r == 0 ? fs_rename_sync(tmp, path, im->err) : r;
     if (r == 0 && im->in->added) {
         im->in->added(im->in->arg, full, id);
     }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/images_private.h"
 
@@ -30,7 +31,7 @@ int images_open(const char *root, struct images **ret, struct err *err)
     char path[PATH_MAX];
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
         snprintf(path, sizeof(path), "%s/%s", root, folders[i]);
-        int r = fs_mkdirs(path, 0700, err);
+        int r = dir_make(path, 0700, err);
         if (r < 0) {
             return err_wrap(err, r, "image store");
         }
@@ -188,7 +189,7 @@ static int add_ref(void *arg, int dir_fd, const char *name)
         return -ENOMEM;
     }
     digest[strcspn(digest, "\n")] = '\0';
-    if (!image_digest_valid(digest) || str_ends(str_of(text), "~")) {
+    if (!image_digest_valid(digest)) {
         return 0;
     }
     for (char *p = text; *p; p++) {

@@ -21,6 +21,7 @@
 
 #include "base/encode.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/image_private.h"
 
@@ -38,7 +39,7 @@ static int setup(void **state)
     random_name(id, 8);
     snprintf(dir, sizeof(dir), "/tmp/selvedge-images-%s", id);
     arena_init(&arena, 0);
-    return fs_mkdirs(dir, 0700, NULL);
+    return dir_make(dir, 0700, NULL);
 }
 
 static int teardown(void **state)
@@ -132,7 +133,7 @@ static int unpack(const struct entry *entries, size_t n, const char *name, struc
     struct layer_result res;
     char *tar = at("layer.tar"), *root = at(name);
     write_tar(tar, entries, n);
-    assert_int_equal(fs_mkdirs(root, 0755, NULL), 0);
+    assert_int_equal(dir_make(root, 0755, NULL), 0);
     CLEANUP(fd_closep) int fd = open(tar, O_RDONLY | O_CLOEXEC);
     CLEANUP(fd_closep) int to = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return image_layer_unpack(fd, to, 1 << 20, &res, err);
@@ -216,7 +217,7 @@ static void links_cannot_carry_a_file_out_of_the_layer(void **state)
 {
     need_root();
     char *outside = at("outside");
-    assert_int_equal(fs_mkdirs(outside, 0777, NULL), 0);
+    assert_int_equal(dir_make(outside, 0777, NULL), 0);
     struct entry e[] = {{"out", AE_IFLNK, outside},
                         {"out/evil", AE_IFREG, "x"},
                         {"up", AE_IFLNK, "../../outside"},
@@ -265,9 +266,10 @@ static struct images *open_store(const char *name)
 static void make_root(const char *content)
 {
     char *root = at("root");
-    assert_int_equal(fs_mkdirs(fs_join(&arena, root, "bin"), 0755, NULL), 0);
+    assert_int_equal(dir_make(fs_join(&arena, root, "bin"), 0755, NULL), 0);
     assert_int_equal(
-        fs_write(fs_join(&arena, root, "bin/app"), content, strlen(content), 0755, 0, NULL), 0);
+        file_write_replace(fs_join(&arena, root, "bin/app"), content, strlen(content), 0755, NULL),
+        0);
 }
 
 static int pack(const char *file, const char *name)
@@ -365,7 +367,8 @@ static void a_damaged_archive_gets_no_name(void **state)
     for (size_t i = 0; i < buf_len(&bytes); i += 37) {
         struct images *s = open_store("s2");
         data[i] ^= 0x20;
-        assert_int_equal(fs_write(at("damaged.tar"), data, buf_len(&bytes), 0600, 0, NULL), 0);
+        assert_int_equal(file_write_replace(at("damaged.tar"), data, buf_len(&bytes), 0600, NULL),
+                         0);
         int r = import(s, "damaged.tar", "x:1", &err);
         data[i] ^= 0x20;
         refused += r < 0;
@@ -390,7 +393,7 @@ static void a_killed_import_leaves_only_what_the_next_one_sweeps(void **state)
     need_root();
     struct images *s = open_store("s3");
     struct err err = {0};
-    assert_int_equal(fs_mkdirs(at("s3/tmp/layer-dead/fs/a"), 0700, NULL), 0);
+    assert_int_equal(dir_make(at("s3/tmp/layer-dead/fs/a"), 0700, NULL), 0);
     make_root("one");
     assert_int_equal(pack("three.tar", "hello:3"), 0);
     assert_int_equal(import(s, "three.tar", NULL, &err), 0);
@@ -406,7 +409,7 @@ static void what_is_no_image_is_refused_with_a_sentence(void **state)
     write_tar(at("no.tar"), e, 1);
     assert_true(import(s, "no.tar", NULL, &err) < 0);
     assert_non_null(strstr(err.text, "neither an OCI layout nor a docker-save archive"));
-    assert_int_equal(fs_write(at("text"), "hello", 5, 0600, 0, NULL), 0);
+    assert_int_equal(file_write_replace(at("text"), "hello", 5, 0600, NULL), 0);
     assert_true(import(s, "text", NULL, &err) < 0);
     assert_true(import(s, "missing", NULL, &err) < 0);
     assert_non_null(strstr(err.text, "No such file"));

@@ -16,6 +16,7 @@
 #include "base/encode.h"
 #include "base/mem.h"
 #include "io/loop.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/logs_private.h"
 
@@ -29,7 +30,7 @@ static int setup(void **state)
     snprintf(dir, sizeof(dir), "/tmp/selvedge-logs-%s", id);
     snprintf(path, sizeof(path), "%s/0.log", dir);
     loop = NULL;
-    return fs_mkdirs(dir, 0700, NULL) < 0 ? -1 : loop_new(&loop, NULL);
+    return dir_make(dir, 0700, NULL) < 0 ? -1 : loop_new(&loop, NULL);
 }
 
 static int teardown(void **state)
@@ -177,7 +178,7 @@ static void a_tail_of_a_large_file_is_exact(void **state)
     for (int i = 0; i < 20000; i++) {
         assert_int_equal(buf_printf(&b, T0 "line %d\n", i), 0);
     }
-    assert_int_equal(fs_write(path, buf_data(&b), buf_len(&b), 0600, 0, NULL), 0);
+    assert_int_equal(file_write_replace(path, buf_data(&b), buf_len(&b), 0600, NULL), 0);
     static const int tails[] = {1, 10, 999, 5000};
     for (size_t k = 0; k < ARRAY_SIZE(tails); k++) {
         buf_clear(&want);
@@ -225,7 +226,7 @@ static void a_slow_reader_pauses_the_file(void **state)
     for (int i = 0; i < 10000; i++) {
         assert_int_equal(buf_printf(&b, T0 "line %d\n", i), 0);
     }
-    assert_int_equal(fs_write(path, buf_data(&b), buf_len(&b), 0600, 0, NULL), 0);
+    assert_int_equal(file_write_replace(path, buf_data(&b), buf_len(&b), 0600, NULL), 0);
     assert_int_equal(begin(&x, &all), 0);
     spin(30);
     size_t n = buf_len(&x.text);

@@ -14,6 +14,7 @@
 
 #include "base/encode.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/oci_spec.h"
 #include "runtime/runtime_private.h"
@@ -41,9 +42,9 @@ static int write_bundle(struct probe *p, struct err *err)
                                   .args = (const char *const[]){PROBE_PROGRAM, NULL},
                                   .cgroup_path = group,
                                   .hostname = "probe"};
-    int r = fs_mkdirs(rootfs, 0755, err);
+    int r = dir_make(rootfs, 0755, err);
     r = r == 0 ? oci_spec_build(&spec, &p->a, &j, err) : r;
-    r = r == 0 ? fs_write_json(config, j, 0600, 0, err) : r;
+    r = r == 0 ? fs_write_json(config, j, 0600, err) : r;
     return r;
 }
 
@@ -89,6 +90,26 @@ static int try_candidate(struct runtime *rt, const char *path, struct err *err)
     return r;
 }
 
+/* What an agent that was killed while it probed left behind. */
+static int sweep_probe(void *arg, int dir_fd, const char *name)
+{
+    struct runtime *rt = arg;
+    struct arena a;
+    if (!str_starts(str_of(name), "probe-")) {
+        return 0;
+    }
+    arena_init(&a, 0);
+    char *dir = arena_printf(&a, "%s/%s", rt->run_dir, name);
+    char *group = cgroup_pod_path(rt->cgroups, &a, QOS_BEST_EFFORT, name);
+    if (dir && group) {
+        (void)fs_unmount_below(dir, NULL);             /* the next start tries again */
+        (void)fs_remove_tree(AT_FDCWD, dir, NULL);     /* as above */
+        (void)cgroup_remove(rt->cgroups, group, NULL); /* as above */
+    }
+    arena_fini(&a);
+    return 0;
+}
+
 /* "runc version 1.1.5+ds1" -> "runc://1.1.5+ds1" */
 static char *read_version(const char *path, const char *name)
 {
@@ -118,6 +139,7 @@ int oci_detect(struct runtime *rt, const char *wanted, struct err *err)
 {
     const char *const names[] = {wanted ? wanted : "runc", wanted ? NULL : "crun"};
     struct err first = {0}, e = {0};
+    (void)fs_each(AT_FDCWD, rt->run_dir, sweep_probe, rt); /* never stops early */
     for (size_t i = 0; i < ARRAY_SIZE(names) && names[i]; i++) {
         char *path = runtime_find_program(names[i]);
         if (!path) {

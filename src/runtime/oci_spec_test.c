@@ -17,6 +17,7 @@
 #include "base/encode.h"
 #include "base/mem.h"
 #include "runtime/cgroup.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/oci_spec.h"
 
@@ -32,12 +33,12 @@ static int setup(void **state)
     static const char passwd[] =
         "root:x:0:0:root:/root:/bin/sh\n:x:7:7\nbroken\nweb:x:1000:1001::/home/web:/bin/sh\n";
     static const char group[] = "root:x:0:\nweb:x:1001:\nextra:x:2000:a,web,b\nother:x:2001:webx\n";
-    int r = fs_mkdirs(fs_join(&arena, root, "etc"), 0755, NULL);
-    r = r == 0 ? fs_write(fs_join(&arena, root, "etc/passwd"), passwd, sizeof(passwd) - 1, 0644, 0,
-                          NULL)
+    int r = dir_make(fs_join(&arena, root, "etc"), 0755, NULL);
+    r = r == 0 ? file_write_replace(fs_join(&arena, root, "etc/passwd"), passwd, sizeof(passwd) - 1,
+                                    0644, NULL)
                : r;
-    return r == 0 ? fs_write(fs_join(&arena, root, "etc/group"), group, sizeof(group) - 1, 0644, 0,
-                             NULL)
+    return r == 0 ? file_write_replace(fs_join(&arena, root, "etc/group"), group, sizeof(group) - 1,
+                                       0644, NULL)
                   : r;
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/runtime_private.h"
 
@@ -183,16 +184,18 @@ static int make_folders(struct runtime *rt, struct err *err)
     static const char *const state[] = {"pods", "images", "cni"};
     static const char *const run[] = {"sandboxes", "oci", "exits", "exec"};
     char path[PATH_MAX];
-    int r = 0;
+    /* Files of commands whose agent is gone, and so are they. */
+    snprintf(path, sizeof(path), "%s/exec", rt->run_dir);
+    int r = fs_remove_tree(AT_FDCWD, path, err);
     for (size_t i = 0; i < ARRAY_SIZE(state) && r == 0; i++) {
         snprintf(path, sizeof(path), "%s/%s", rt->state_dir, state[i]);
-        r = fs_mkdirs(path, 0700, err);
+        r = dir_make(path, 0700, err);
     }
     for (size_t i = 0; i < ARRAY_SIZE(run) && r == 0; i++) {
         snprintf(path, sizeof(path), "%s/%s", rt->run_dir, run[i]);
-        r = fs_mkdirs(path, 0700, err);
+        r = dir_make(path, 0700, err);
     }
-    return r == 0 ? fs_mkdirs(rt->log_dir, 0755, err) : r;
+    return r == 0 ? dir_make(rt->log_dir, 0755, err) : r;
 }
 
 /* Mount points in mountinfo are real paths, so ours must be too. */

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/runtime_private.h"
 
@@ -143,7 +144,7 @@ static int make_shm(struct sandbox_make *m)
     int64_t size = m->config->shm_bytes > 0 ? m->config->shm_bytes : SHM_BYTES;
     snprintf(path, sizeof(path), "%s/shm", m->dir);
     snprintf(options, sizeof(options), "mode=1777,size=%lld", (long long)size);
-    int r = fs_mkdirs(path, 0700, m->err);
+    int r = dir_make(path, 0700, m->err);
     if (r == 0 && mount("shm", path, "tmpfs", MS_NOSUID | MS_NOEXEC | MS_NODEV, options) < 0) {
         r = err_sys(m->err, -errno, "mount %s", path);
     }
@@ -182,11 +183,11 @@ static int create(void *arg, struct err *err)
     int r = 0;
     if (!complete(m->dir, m->config)) {
         r = clear(m->dir, err);
-        r = r == 0 ? fs_mkdirs(m->dir, 0700, err) : r;
+        r = r == 0 ? dir_make(m->dir, 0700, err) : r;
         r = r == 0 && !m->config->host_ipc ? make_shm(m) : r;
         r = r == 0 ? runtime_in_thread(make_namespaces, m) : r;
         snprintf(path, sizeof(path), "%s/ready", m->dir);
-        r = r == 0 ? fs_write(path, "", 0, 0600, 0, err) : r;
+        r = r == 0 ? file_write_replace(path, "", 0, 0600, err) : r;
         if (r < 0) {
             (void)clear(m->dir, /* err= */ NULL); /* the next try clears it otherwise */
         }

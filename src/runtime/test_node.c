@@ -14,6 +14,7 @@
 
 #include "base/encode.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/image_import.h"
 #include "runtime/runtime_private.h"
@@ -67,13 +68,13 @@ static void make_image(struct test_node *n)
     static const char *const dirs[] = {"bin", "etc", "tmp", "home/web"};
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
         snprintf(path, sizeof(path), "%s/%s", root, dirs[i]);
-        if (fs_mkdirs(path, 0755, &err) < 0) {
+        if (dir_make(path, 0755, &err) < 0) {
             die("mkdir", &err);
         }
     }
     snprintf(path, sizeof(path), "%s/bin/busybox", root);
     if (fs_read_at(AT_FDCWD, busybox(), (size_t)64 << 20, &bin) < 0 ||
-        fs_write(path, buf_data(&bin), buf_len(&bin), 0755, 0, &err) < 0) {
+        file_write_replace(path, buf_data(&bin), buf_len(&bin), 0755, &err) < 0) {
         die("busybox", &err);
     }
     for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
@@ -86,9 +87,9 @@ static void make_image(struct test_node *n)
         "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n";
     static const char group[] = "root:x:0:\nweb:x:1000:\nextra:x:2000:web\n";
     snprintf(path, sizeof(path), "%s/etc/passwd", root);
-    (void)fs_write(path, passwd, sizeof(passwd) - 1, 0644, 0, &err);
+    (void)file_write_replace(path, passwd, sizeof(passwd) - 1, 0644, &err);
     snprintf(path, sizeof(path), "%s/etc/group", root);
-    (void)fs_write(path, group, sizeof(group) - 1, 0644, 0, &err);
+    (void)file_write_replace(path, group, sizeof(group) - 1, 0644, &err);
     snprintf(target, sizeof(target), "%s/busy.tar", n->dir);
     const struct image_pack pack = {.dir = root,
                                     .file = target,
@@ -141,7 +142,8 @@ struct test_node *test_node_new(void)
                                         .cni_subnet = n->subnet,
                                         .log_max_bytes = 1 << 20,
                                         .log_max_files = 3};
-    n->config.oci_runtime = getenv("SELVEDGE_TEST_OCI"); /* "crun"; unset = what the agent would take */
+    n->config.oci_runtime =
+        getenv("SELVEDGE_TEST_OCI"); /* "crun"; unset = what the agent would take */
     start(n);
     make_image(n);
     return n;

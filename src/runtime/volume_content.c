@@ -19,6 +19,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/volumes_private.h"
 
@@ -238,7 +239,7 @@ int volume_content(const char *dir, bool memory, const struct volume_file *files
                            files[i].path);
         }
     }
-    int r = fs_mkdirs(dir, 0755, err);
+    int r = dir_make(dir, 0755, err);
     if (r == 0 && memory) {
         r = volume_mount_tmpfs(dir, 0, "0777", err);
     }

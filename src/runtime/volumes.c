@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/volumes_private.h"
 
@@ -41,7 +42,7 @@ int volume_empty_dir(const char *dir, bool memory, int64_t size_limit, int64_t g
     if (stat(dir, &st) == 0 && (!memory || fs_is_mount(dir))) {
         return 0;
     }
-    int r = fs_mkdirs(dir, 0755, err);
+    int r = dir_make(dir, 0755, err);
     if (r == 0 && memory) {
         r = volume_mount_tmpfs(dir, size_limit, "0777", err);
     }
@@ -75,7 +76,7 @@ static const struct host_type host_types[] = {
 static int create_host(const char *path, const char *type, struct err *err)
 {
     if (cstr_eq(type, "DirectoryOrCreate")) {
-        return fs_mkdirs(path, 0755, err);
+        return dir_make(path, 0755, err);
     }
     if (!cstr_eq(type, "FileOrCreate")) {
         return err_set(err, -E_NOENT, "hostPath type check failed: %s does not exist", path);
@@ -93,7 +94,7 @@ int volume_host_path(const char *path, const char *type, struct err *err)
     if (!type || !type[0]) {
         /* As with a kubelet: nothing is checked, what is missing becomes a folder when it is
          * mounted. */
-        return stat(path, &st) < 0 && errno == ENOENT ? fs_mkdirs(path, 0755, err) : 0;
+        return stat(path, &st) < 0 && errno == ENOENT ? dir_make(path, 0755, err) : 0;
     }
     for (size_t i = 0; i < ARRAY_SIZE(host_types); i++) {
         if (!cstr_eq(host_types[i].name, type)) {
@@ -160,11 +161,11 @@ static int make_target(const char *target, bool is_dir, struct err *err)
 {
     char parent[PATH_MAX];
     if (is_dir) {
-        return fs_mkdirs(target, 0755, err);
+        return dir_make(target, 0755, err);
     }
     const char *slash = strrchr(target, '/');
     snprintf(parent, sizeof(parent), "%.*s", (int)(slash - target), target);
-    int r = fs_mkdirs(parent, 0755, err);
+    int r = dir_make(parent, 0755, err);
     CLEANUP(fd_closep) int fd = r < 0 ? -EBADF : open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     return r < 0 ? r : fd < 0 ? err_sys(err, -errno, "create %s", target) : 0;
 }
@@ -213,6 +214,6 @@ int volume_write_file(const char *path, const void *data, size_t n, mode_t mode,
         return err_set(err, -E_INVAL, "'%s' is no path of a file", path);
     }
     snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-    int r = fs_mkdirs(parent, 0755, err);
-    return r < 0 ? r : fs_write(path, data, n, mode, 0, err);
+    int r = dir_make(parent, 0755, err);
+    return r < 0 ? r : file_write_replace(path, data, n, mode, err);
 }

@@ -18,6 +18,7 @@
 
 #include "base/encode.h"
 #include "base/mem.h"
+#include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/hostinfo.h"
 #include "runtime/volumes.h"
@@ -36,7 +37,7 @@ static int setup(void **state)
     random_name(id, 8);
     snprintf(dir, sizeof(dir), "/tmp/selvedge-volumes-%s", id);
     arena_init(&arena, 0);
-    return fs_mkdirs(dir, 0700, NULL);
+    return dir_make(dir, 0700, NULL);
 }
 
 static int teardown(void **state)
@@ -144,7 +145,7 @@ static void an_empty_dir_keeps_what_is_in_it(void **state)
     assert_int_equal(volume_empty_dir(at("e"), false, 0, -1, &err), 0);
     assert_int_equal(stat(at("e"), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0777);
-    assert_int_equal(fs_write(at("e/x"), "1", 1, 0600, 0, &err), 0);
+    assert_int_equal(file_write_replace(at("e/x"), "1", 1, 0600, &err), 0);
     assert_int_equal(volume_empty_dir(at("e"), false, 0, -1, &err), 0);
     assert_string_equal(read_text("e/x"), "1");
     assert_int_equal(volume_empty_dir(at("m"), true, 1 << 20, 3000, &err), 0);
@@ -159,8 +160,8 @@ static void an_empty_dir_keeps_what_is_in_it(void **state)
 static void host_paths_are_checked_by_type(void **state)
 {
     struct err err = {0};
-    assert_int_equal(fs_mkdirs(at("hd"), 0755, NULL), 0);
-    assert_int_equal(fs_write(at("hf"), "", 0, 0600, 0, NULL), 0);
+    assert_int_equal(dir_make(at("hd"), 0755, NULL), 0);
+    assert_int_equal(file_write_replace(at("hf"), "", 0, 0600, NULL), 0);
     assert_int_equal(volume_host_path(at("hd"), "Directory", &err), 0);
     assert_int_equal(volume_host_path(at("hf"), "Directory", &err), -E_INVAL);
     assert_non_null(strstr(err.text, "hostPath type check failed: "));
@@ -182,9 +183,9 @@ static void a_sub_path_cannot_leave_its_volume(void **state)
 {
     need_root();
     struct err err = {0};
-    assert_int_equal(fs_mkdirs(at("v/in"), 0755, NULL), 0);
-    assert_int_equal(fs_mkdirs(at("outside"), 0755, NULL), 0);
-    assert_int_equal(fs_write(at("v/in/f"), "inner", 5, 0644, 0, NULL), 0);
+    assert_int_equal(dir_make(at("v/in"), 0755, NULL), 0);
+    assert_int_equal(dir_make(at("outside"), 0755, NULL), 0);
+    assert_int_equal(file_write_replace(at("v/in/f"), "inner", 5, 0644, NULL), 0);
     assert_int_equal(symlink("../outside", at("v/out")), 0);
     assert_int_equal(symlink("/etc", at("v/abs")), 0);
     assert_int_equal(volume_sub_path(at("v"), "in/f", at("t1"), &err), 0);
@@ -204,7 +205,7 @@ static void a_sub_path_cannot_leave_its_volume(void **state)
 
 static void deep_trees_are_removed(void **state)
 {
-    assert_int_equal(fs_mkdirs(at("d"), 0755, NULL), 0);
+    assert_int_equal(dir_make(at("d"), 0755, NULL), 0);
     CLEANUP(fd_closep) int fd = open(at("d"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(mkdirat(fd, "x", 0755), 0);
@@ -221,9 +222,9 @@ static void removal_follows_no_link_and_enters_no_mount(void **state)
 {
     need_root();
     struct err err = {0};
-    assert_int_equal(fs_mkdirs(at("keep"), 0755, NULL), 0);
-    assert_int_equal(fs_write(at("keep/x"), "1", 1, 0600, 0, NULL), 0);
-    assert_int_equal(fs_mkdirs(at("r"), 0755, NULL), 0);
+    assert_int_equal(dir_make(at("keep"), 0755, NULL), 0);
+    assert_int_equal(file_write_replace(at("keep/x"), "1", 1, 0600, NULL), 0);
+    assert_int_equal(dir_make(at("r"), 0755, NULL), 0);
     assert_int_equal(symlink("../keep", at("r/link")), 0);
     assert_int_equal(volume_remove(at("r"), &err), 0);
     assert_string_equal(read_text("keep/x"), "1");
