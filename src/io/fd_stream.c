@@ -407,7 +407,8 @@ static const struct stream_ops fd_ops = {
 
 static void set_tcp_options(int fd)
 {
-    int on = 1, idle = 30, every = 10, tries = 6;
+    int on = 1, idle = 300, every = 30,
+        tries = 4; /* seconds: an idle link of a node is to be cheap */
     /* Improvements, not needs: a kernel that refuses one is fine. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);

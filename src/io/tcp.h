@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TCP and Unix sockets: listeners and connects that yield streams. TCP_NODELAY and keep-alive are
- * on (probe after 30 s, every 10 s, 6 tries). Descriptors are close-on-exec.
+ * on (probe after 300 s, every 30 s, 4 tries). Descriptors are close-on-exec.
  */
 #ifndef IO_TCP_H
 #define IO_TCP_H
