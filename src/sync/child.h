@@ -9,7 +9,7 @@
  *      \---------------- any failure: back off ------+-------------+-------------------/
  *
  * What is heard goes to the replica; what the replica's outbox holds goes up. A heartbeat is one
- * byte each 25 s and is echoed, so an idle node costs less than 1 MB a day. A change of the
+ * byte each 30 s and is echoed, so an idle node costs less than 1 MB a day. A change of the
  * machine's links cuts the back-off short and probes a connection that may be dead. Loop thread
  * only.
  */
@@ -26,7 +26,7 @@ struct sync_child;
 struct io_loop;
 struct replica;
 
-#define SYNC_HEARTBEAT_MS 25000
+#define SYNC_HEARTBEAT_MS 30000
 
 /* Texts are copied. */
 struct sync_child_opts {

@@ -94,21 +94,6 @@ static struct json *status_patch(struct arena *a, const struct send *s, const st
     return patch;
 }
 
-static struct json *new_node(struct arena *a, const struct json *node)
-{
-    struct json *o = json_clone(a, node), *meta = json_get(o, "metadata");
-    static const char *const not_ours[] = {"uid",        "resourceVersion", "creationTimestamp",
-                                           "generation", "managedFields",   "deletionTimestamp"};
-    for (size_t i = 0; i < ARRAY_SIZE(not_ours); i++) {
-        (void)json_del(meta, not_ours[i]); /* absent is fine */
-    }
-    json_set_str(o, "apiVersion", "v1");
-    json_set_str(o, "kind", "Node");
-    /* Taints of a lost node are the parent's to judge. */
-    (void)json_del(json_get(o, "spec"), "taints");
-    return o;
-}
-
 static int make_status(struct send *s, struct arena *a, struct request *q)
 {
     struct store *store = replica_store(s->lane->replica);
@@ -119,8 +104,14 @@ static int make_status(struct send *s, struct arena *a, struct request *q)
     q->method = s->create ? "POST" : "PATCH";
     q->path = s->create ? "/api/v1/nodes" : object_path(a, s->object_key, "/status");
     q->type = s->create ? "application/json" : "application/merge-patch+json";
-    (void)json_print(&q->body, s->create ? new_node(a, object) : status_patch(a, s, object));
-    return 0;
+    /* A parent that does not know the node gets a fresh one: labels, taints and the cordon of an
+     * earlier one were the parent's. */
+    struct json *body =
+        s->create ? replica_fresh_node(s->lane->replica, a) : status_patch(a, s, object);
+    if (!body) {
+        return -E_NOENT;
+    }
+    return json_print(&q->body, body);
 }
 
 static int make_delete(struct send *s, struct arena *a, struct request *q)

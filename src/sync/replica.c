@@ -20,6 +20,7 @@ struct replica {
     struct io_loop *loop;
     struct store *store;
     char *node;
+    char *node_text;    /* the Node as its agent makes it, JSON */
     struct list writes; /* of struct write: under way */
     struct map events;  /* name of a waiting Event -> its key */
     int64_t event_seq;
@@ -99,6 +100,7 @@ void replica_free(struct replica *r)
     }
     map_fini(&r->events, mem_free);
     mem_free(r->node);
+    mem_free(r->node_text);
     mem_free(r);
 }
 
@@ -401,19 +403,31 @@ int replica_make_node(struct replica *r, struct json *node, struct err *err)
     char uid[UUID_TEXT_SIZE], now[TIME_TEXT_SIZE];
     arena_init(&a, 0);
     const char *key = arena_printf(&a, "nodes//%s", r->node);
-    int rc = key ? 0 : -ENOMEM;
-    if (key && !store_get_latest(r->store, str_of(key))) {
+    (void)json_print(&text, node); /* sticky, asked by buf_take() */
+    mem_free(r->node_text);
+    r->node_text = buf_take(&text, NULL);
+    int rc = key && r->node_text ? 0 : err_sys(err, -ENOMEM, "make the node");
+    if (rc == 0 && !store_get_latest(r->store, str_of(key))) {
         struct json *meta = json_ensure_object(node, "metadata");
         uuid_make(uid);
         json_set_str(meta, "uid", uid);
         json_set_str(meta, "creationTimestamp", time_text(wall_now(), now));
         struct store_op op = {
             .type = STORE_PUT, .key = str_of(key), .value = print_as(r, node, 0, &text)};
-        rc = buf_failed(&text) ? -ENOMEM : submit(r, &op, 1, err);
+        rc = buf_failed(&text) ? err_sys(err, -ENOMEM, "make the node") : submit(r, &op, 1, err);
     }
     buf_fini(&text);
     arena_fini(&a);
     return rc;
+}
+
+struct json *replica_fresh_node(struct replica *r, struct arena *a)
+{
+    struct json *node = NULL;
+    if (!r->node_text || json_parse(a, str_of(r->node_text), NULL, &node, NULL) < 0) {
+        return NULL;
+    }
+    return node;
 }
 
 /* ---- events ---- */

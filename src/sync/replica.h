@@ -63,9 +63,11 @@ int replica_set_status(struct replica *r, const char *resource, const char *ns, 
 /* Nothing of the pod is left on this machine: delete it at the parent and here. */
 int replica_pod_gone(struct replica *r, const char *ns, const char *name, const char *uid,
                      struct err *err);
-/* The node's own Node object, when there is none yet (metadata, spec; the status is set by
- * replica_set_status). */
+/* The node's own Node object (metadata, spec; the status is set by replica_set_status), as it is to
+ * be registered at a parent that does not know it. Stored when there is none yet. */
 int replica_make_node(struct replica *r, struct json *node, struct err *err);
+/* The Node as it was given to replica_make_node(), in the arena; NULL when it was not yet. */
+struct json *replica_fresh_node(struct replica *r, struct arena *a);
 /* Queues an Event. One with the same metadata.name that still waits is replaced. */
 int replica_event(struct replica *r, const struct json *event, struct err *err);
 /* Queues the Node's status again, changed or not (the parent may have judged it lost). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The Node object of this machine: made once, its status told when something about it changes, and
- * every half hour (the heartbeat is the Lease's business; a status a minute would be most of the
+ * every hour (the heartbeat is the Lease's business; a status a minute would be most of the
  * traffic of an idle node).
  */
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "sync/digest.h"
 
 #define LOOK_MS 10000
-#define TELL_US ((int64_t)1800 * 1000000)
+#define TELL_US ((int64_t)3600 * 1000000)
 #define IMAGES_MAX 50
 #define MEMORY_RESERVE ((int64_t)100 << 20) /* eviction hard limit of a kubelet */
 #define KUBELET_VERSION "v1.32.13+selvedge." SELVEDGE_VERSION
@@ -24,6 +24,7 @@ struct node_agent {
     struct arena images_arena;
     struct json *images;
     struct io_timer timer;
+    bool made; /* the replica knows how to register us */
     int64_t told_hash;
     struct mono told_at;
 };
@@ -258,7 +259,8 @@ static void tell(struct node_agent *n)
     struct err err;
     arena_init(&a, 0);
     struct json *node = replica_get(inf->replica, &a, "nodes", NULL, replica_node(inf->replica));
-    int rc = node ? 0 : replica_make_node(inf->replica, node_make(n, &a), &err);
+    int rc = node && n->made ? 0 : replica_make_node(inf->replica, node_make(n, &a), &err);
+    n->made = rc == 0;
     struct json *status = status_make(n, &a, json_get(node, "status"));
     int64_t hash = hash_without_times(&a, status);
     bool due = hash != n->told_hash || mono_now().us - n->told_at.us > TELL_US;
