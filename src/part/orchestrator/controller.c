@@ -26,7 +26,8 @@ static void action_done(void *arg, const struct action *a, int code, const struc
     }
 }
 
-/* A stale copy, or a name that is taken for a moment: the retry mends it and nobody needs to know. */
+/* A stale copy, or a name that is taken for a moment: the retry mends it and nobody needs to know.
+ */
 static bool is_race(int code)
 {
     return code == -E_CONFLICT || code == -E_NOENT || code == -E_EXISTS;
@@ -79,8 +80,7 @@ static struct running *begin(struct controller *c, struct arena *arena, struct p
     memcpy(run->key, key, n);
     run->c = c;
     run->requeue_ms = plan->requeue_ms;
-    run->run =
-        plan_run_start(c->o->client, c->o->loop, c->recorder, arena, plan, &ops, run);
+    run->run = plan_run_start(c->o->client, c->o->loop, c->recorder, arena, plan, &ops, run);
     if (!run->run) {
         mem_free(run);
         return NULL;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Garbage collection: objects whose owners are gone are deleted; foreground and orphan deletion of owners.
+ * Garbage collection: objects whose owners are gone are deleted; foreground and orphan deletion of
+ * owners.
  *
- * The graph holds only objects that have owners, or that wait for their dependents; everything else is looked up in
- * the informers. An owner that the informers do not know is asked for at the server (its uid must match) before
- * anything is deleted. Keys of the queue are uids.
+ * The graph holds only objects that have owners, or that wait for their dependents; everything else
+ * is looked up in the informers. An owner that the informers do not know is asked for at the server
+ * (its uid must match) before anything is deleted. Keys of the queue are uids.
  *
  *      owner deleted ------------> its dependents are looked at, each deleted when no owner is left
- *      owner deleting, finalizer foregroundDeletion: dependents first; the finalizer goes with the last one that
- *                                  blocks (blockOwnerDeletion)
- *      owner deleting, finalizer orphan: dependents lose their reference, then the finalizer goes
+ *      owner deleting, finalizer foregroundDeletion: dependents first; the finalizer goes with the
+ * last one that blocks (blockOwnerDeletion) owner deleting, finalizer orphan: dependents lose their
+ * reference, then the finalizer goes
  */
 #include <string.h>
 
@@ -252,8 +253,7 @@ static enum owner_state state_of(struct garbage_ctrl *g, const struct gc_object 
     if (!inf || (ref->kind->namespaced && !o->ns[0])) {
         return OWNER_SOLID; /* not known here, or a reference that cannot be right */
     }
-    const struct api_item *item =
-        informer_get(inf, ref->kind->namespaced ? o->ns : "", ref->name);
+    const struct api_item *item = informer_get(inf, ref->kind->namespaced ? o->ns : "", ref->name);
     if (item && strcmp(item->uid, ref->uid) == 0) {
         const struct gc_object *owner = map_get(&g->objects, str_of(ref->uid));
         return owner && owner->deleting && owner->foreground ? OWNER_WAITING : OWNER_SOLID;
@@ -267,9 +267,9 @@ static void plan_verify(struct garbage_ctrl *g, struct plan *plan, const struct 
     for (size_t i = 0; i < o->n; i++) {
         const struct gc_ref *ref = &o->refs[i];
         if (states[i] == OWNER_UNVERIFIED) {
-            struct action *a = plan_get(plan, ref->kind,
-                                        arena_strdup(plan->arena, ref->kind->namespaced ? o->ns : ""),
-                                        arena_strdup(plan->arena, ref->name));
+            struct action *a = plan_get(
+                plan, ref->kind, arena_strdup(plan->arena, ref->kind->namespaced ? o->ns : ""),
+                arena_strdup(plan->arena, ref->name));
             a->flags = ACTION_F_ABSENT_OK;
             a->tag = arena_strdup(plan->arena, ref->uid);
         }
@@ -283,8 +283,9 @@ static void plan_object_patch(struct plan *plan, const struct gc_object *o, stru
                               unsigned wave)
 {
     json_set_str(obj_meta(patch), "uid", o->uid);
-    struct action *a = plan_patch(plan, o->kind, arena_strdup(plan->arena, o->ns),
-                                  arena_strdup(plan->arena, o->name), NULL, API_PATCH_STRATEGIC, patch);
+    struct action *a =
+        plan_patch(plan, o->kind, arena_strdup(plan->arena, o->ns),
+                   arena_strdup(plan->arena, o->name), NULL, API_PATCH_STRATEGIC, patch);
     a->flags = ACTION_F_ABSENT_OK;
     a->wave = wave;
 }

@@ -2,8 +2,9 @@
 /*
  * Drives the deletion of namespaces: everything in it goes, then its finalizer.
  *
- * What is in a namespace is read from the informers. They may lag, so before the finalizer goes the server is asked
- * once for each kind (creates in a namespace that is being deleted are refused, so nothing can come afterwards).
+ * What is in a namespace is read from the informers. They may lag, so before the finalizer goes the
+ * server is asked once for each kind (creates in a namespace that is being deleted are refused, so
+ * nothing can come afterwards).
  */
 #include <string.h>
 
@@ -68,8 +69,8 @@ static bool grow(struct gather *g)
 {
     struct namespace_content *c = g->content;
     size_t cap = g->cap ? g->cap * 2 : 16;
-    c->items = arena_grow(g->arena, (void *)c->items, g->cap * sizeof(*c->items),
-                          cap * sizeof(*c->items));
+    c->items =
+        arena_grow(g->arena, (void *)c->items, g->cap * sizeof(*c->items), cap * sizeof(*c->items));
     c->deleting = arena_grow(g->arena, c->deleting, g->cap * sizeof(*c->deleting),
                              cap * sizeof(*c->deleting));
     c->finalizer = arena_grow(g->arena, (void *)c->finalizer, g->cap * sizeof(*c->finalizer),
@@ -176,7 +177,9 @@ static int reconcile(struct controller *c, const char *key, struct plan *plan)
     bool verify;
     in.verified = v->asked && !v->found;
     namespace_reconcile(&in, plan, &verify);
-    if (verify && v->found) {
+    if (!verify && !in.verified) {
+        *v = (struct verified){0}; /* there was something: what was asked before is old */
+    } else if (verify && v->found) {
         /* The copy lags behind the server: wait for it, then ask again. */
         *v = (struct verified){0};
         plan_requeue(plan, 200);

@@ -2,8 +2,9 @@
 /*
  * Drives the reconcile step of nodes.
  *
- * Whether a node is heard of is judged by this machine's clock alone: by when its Lease or status was last seen to
- * change, so that clocks of edges need not be right. A controller that starts gives every node a full grace.
+ * Whether a node is heard of is judged by this machine's clock alone: by when its Lease or status
+ * was last seen to change, so that clocks of edges need not be right. A controller that starts
+ * gives every node a full grace.
  */
 #include <string.h>
 
@@ -16,9 +17,9 @@
 
 struct node_memory {
     struct mono heard;
-    char *heartbeat;     /* Ready's lastHeartbeatTime, as last seen */
-    struct arena arena;  /* of saved */
-    struct json *saved;  /* conditions before the node was marked */
+    char *heartbeat;    /* Ready's lastHeartbeatTime, as last seen */
+    struct arena arena; /* of saved */
+    struct json *saved; /* conditions before the node was marked */
     bool marked;
 };
 

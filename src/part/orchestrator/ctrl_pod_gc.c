@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deletes pods that nobody else will: those of nodes that were deleted (at once, for no agent is left to end them),
- * and the oldest ended ones above a limit.
+ * Deletes pods that nobody else will: those of nodes that were deleted (at once, for no agent is
+ * left to end them), and the oldest ended ones above a limit.
  *
  * Keys: "node/NAME" for a node that seems to be gone, "ended/" for the count.
  */

@@ -2,8 +2,9 @@
 /*
  * Drives the reconcile step of ReplicaSets.
  *
- * So that no pod is made twice when the watch lags behind: a set touches pods only when the copy of pods has
- * reached the revision of the last pod that was created for it, and pods that were asked to go count as gone.
+ * So that no pod is made twice when the watch lags behind: a set touches pods only when the copy of
+ * pods has reached the revision of the last pod that was created for it, and pods that were asked
+ * to go count as gone.
  */
 #include <string.h>
 
@@ -157,8 +158,7 @@ static bool collect_pods(struct controller *c, struct arena *a, struct replicase
 {
     const struct list *owned = pod_index_owned(c->o->pods, obj_uid(in->rs));
     const struct list *orphans = pod_index_orphans(c->o->pods, obj_ns(in->rs));
-    in->pods =
-        arena_alloc(a, (list_length(owned) + list_length(orphans) + 1) * sizeof(*in->pods));
+    in->pods = arena_alloc(a, (list_length(owned) + list_length(orphans) + 1) * sizeof(*in->pods));
     if (!in->pods) {
         return false;
     }
@@ -170,8 +170,7 @@ static bool collect_pods(struct controller *c, struct arena *a, struct replicase
 static bool caught_up(struct controller *c, const struct rs_memory *m)
 {
     struct informer *pods = orchestrator_informer(c->o, known_kinds()->pod);
-    return informer_rev(pods) >= m->need_rev ||
-           loop_now(c->o->loop).us - m->since.us > LAG_MAX_US;
+    return informer_rev(pods) >= m->need_rev || loop_now(c->o->loop).us - m->since.us > LAG_MAX_US;
 }
 
 static int reconcile(struct controller *c, const char *key, struct plan *plan)
@@ -191,8 +190,7 @@ static int reconcile(struct controller *c, const char *key, struct plan *plan)
         return 0;
     }
     struct rs_memory *m = memory_of(rc, key);
-    struct replicaset_in in = {
-        .rs = rs, .is_going = is_going, .arg = rc, .now = wall_now()};
+    struct replicaset_in in = {.rs = rs, .is_going = is_going, .arg = rc, .now = wall_now()};
     if (!m || !collect_pods(c, plan->arena, &in)) {
         return -E_NOMEM;
     }

@@ -2,10 +2,10 @@
 /*
  * Drives the scheduler: pods of schedulerName default-scheduler that have no node.
  *
- * Pods wait in the work queue. A decision is made against the picture (sched.h), which counts the pod at once, so
- * the next decision need not wait for the bind to be written; a bind that fails is taken back. A pod that fits
- * nowhere is tried again when something changes that could help it (nodes, pods that leave), at the latest after a
- * minute.
+ * Pods wait in the work queue. A decision is made against the picture (sched.h), which counts the
+ * pod at once, so the next decision need not wait for the bind to be written; a bind that fails is
+ * taken back. A pod that fits nowhere is tried again when something changes that could help it
+ * (nodes, pods that leave), at the latest after a minute.
  */
 #include <string.h>
 
@@ -102,9 +102,10 @@ static void pod_changed(struct scheduler *s, const struct change *change)
         may_help(s);
     } else if (is_pending(change->object) && !map_get(&s->assumed, str_of(key))) {
         /* Our own status patch is no reason to try again. */
-        bool status_only = change->was && map_get(&s->waiting, str_of(key)) &&
-                           json_equal(json_get(change->was, "spec"), json_get(change->object, "spec")) &&
-                           json_equal(obj_labels(change->was), obj_labels(change->object));
+        bool status_only =
+            change->was && map_get(&s->waiting, str_of(key)) &&
+            json_equal(json_get(change->was, "spec"), json_get(change->object, "spec")) &&
+            json_equal(obj_labels(change->was), obj_labels(change->object));
         if (!status_only) {
             workqueue_add(s->base.queue, key);
         }
@@ -153,10 +154,9 @@ static void plan_bind(struct controller *c, struct plan *plan, const struct json
     a->req.name = obj_name(pod);
     a->req.subresource = "binding";
     a->flags = ACTION_F_ABSENT_OK;
-    a->ok = (struct action_event){
-        known_kinds()->pod, pod, "Scheduled",
-        arena_printf(plan->arena, "Successfully assigned %s/%s to %s", obj_ns(pod), obj_name(pod),
-                     node)};
+    a->ok = (struct action_event){known_kinds()->pod, pod, "Scheduled",
+                                  arena_printf(plan->arena, "Successfully assigned %s/%s to %s",
+                                               obj_ns(pod), obj_name(pod), node)};
 }
 
 static void plan_unschedulable(struct plan *plan, const struct json *pod, const char *why)
@@ -180,8 +180,8 @@ static void plan_unschedulable(struct plan *plan, const struct json *pod, const 
         json_set_str(c, "lastTransitionTime", time_text(wall_now(), now));
     }
     json_push(json_ensure_array(json_ensure_object(patch, "status"), "conditions"), c);
-    plan_patch(plan, known_kinds()->pod, obj_ns(pod), obj_name(pod), "status",
-               API_PATCH_STRATEGIC, patch)
+    plan_patch(plan, known_kinds()->pod, obj_ns(pod), obj_name(pod), "status", API_PATCH_STRATEGIC,
+               patch)
         ->flags = ACTION_F_ABSENT_OK;
 }
 

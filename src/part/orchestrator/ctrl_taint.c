@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Evicts pods from nodes with NoExecute taints that they do not tolerate (kubectl taint ... :NoExecute). */
+/* Evicts pods from nodes with NoExecute taints that they do not tolerate (kubectl taint ...
+ * :NoExecute). */
 #include <string.h>
 
 #include "api/object.h"
@@ -137,8 +138,8 @@ static void plan_eviction(struct plan *plan, const struct json *pod)
     json_set_str(c, "message", "Taint manager: deleting due to NoExecute taint");
     json_set_str(c, "lastTransitionTime", time_text(wall_now(), now));
     json_push(json_ensure_array(json_ensure_object(patch, "status"), "conditions"), c);
-    plan_patch(plan, kind, obj_ns(pod), obj_name(pod), "status", API_PATCH_STRATEGIC, patch)->flags =
-        ACTION_F_ABSENT_OK;
+    plan_patch(plan, kind, obj_ns(pod), obj_name(pod), "status", API_PATCH_STRATEGIC, patch)
+        ->flags = ACTION_F_ABSENT_OK;
     plan_delete(plan, kind, obj_ns(pod), obj_name(pod), obj_uid(pod))->wave = 1;
     plan_event(plan, kind, pod, "Normal", "TaintManagerEviction", "Marking for deletion Pod %s/%s",
                obj_ns(pod), obj_name(pod));

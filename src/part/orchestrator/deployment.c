@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reconcile step of Deployments (Kubernetes pkg/controller/deployment): which way to go. The ReplicaSets are
- * handled in deployment_sets.c, the status in deployment_status.c.
+ * The reconcile step of Deployments (Kubernetes pkg/controller/deployment): which way to go. The
+ * ReplicaSets are handled in deployment_sets.c, the status in deployment_status.c.
  *
  * Invariants of a rolling update, whatever the order of events:
  *  1. the sizes of all sets together never exceed replicas + maxSurge (unless they did before);
- *  2. no set is made smaller when that could leave fewer than replicas - maxUnavailable available pods.
+ *  2. no set is made smaller when that could leave fewer than replicas - maxUnavailable available
+ * pods.
  */
 #include "deployment.h"
 
@@ -41,7 +42,8 @@ void deployment_bounds(const struct json *deployment, int64_t *ret_surge, int64_
     int64_t surge = scaled(json_get(rolling, "maxSurge"), replicas, true, (replicas + 3) / 4);
     int64_t unavailable =
         scaled(json_get(rolling, "maxUnavailable"), replicas, false, replicas / 4);
-    if (strcmp(json_path_cstr(deployment, "spec.strategy.type", "RollingUpdate"), "Recreate") == 0) {
+    if (strcmp(json_path_cstr(deployment, "spec.strategy.type", "RollingUpdate"), "Recreate") ==
+        0) {
         *ret_surge = 0;
         *ret_unavailable = 0;
         return;
@@ -70,7 +72,8 @@ static size_t old_sets(struct dep *d, struct rset ***ret)
     if (!*ret) {
         return 0;
     }
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set != d->newest) {
             (*ret)[n++] = set;
         }
@@ -107,8 +110,10 @@ static bool drop_available(struct dep *d, struct rset **old, size_t n, int64_t m
 {
     bool scaled_down = false;
     int64_t spare = -min_available;
-    DEP_FOR_EACH (set, d) {
-        spare += set->available;
+    DEP_FOR_EACH(set, d)
+    {
+        /* A status may be older than the size: what was asked to go does not count any more. */
+        spare += MIN_OF(set->available, set->replicas);
     }
     for (size_t i = 0; i < n && spare > 0; i++) {
         int64_t drop = MIN_OF(spare, old[i]->replicas);
@@ -129,7 +134,8 @@ static bool shrink_old(struct dep *d)
         old_pods += old[i]->replicas;
     }
     int64_t min_available = d->replicas - d->unavailable;
-    int64_t new_unavailable = d->newest->replicas - d->newest->available;
+    int64_t new_unavailable =
+        d->newest->replicas - MIN_OF(d->newest->available, d->newest->replicas);
     int64_t most = dep_total(d) - min_available - new_unavailable;
     if (old_pods == 0 || most <= 0) {
         return false;
@@ -141,8 +147,7 @@ static bool shrink_old(struct dep *d)
 static void roll(struct dep *d)
 {
     dep_sync_revision(d, /* create= */ true);
-    if (d->newest && !grow_new(d) && !shrink_old(d) &&
-        dep_complete(d, json_get(d->d, "status"))) {
+    if (d->newest && !grow_new(d) && !shrink_old(d) && dep_complete(d, json_get(d->d, "status"))) {
         dep_clean_up(d);
     }
     dep_sync_status(d, /* rollout= */ true);
@@ -152,7 +157,8 @@ static void roll(struct dep *d)
 
 static bool old_pods_left(const struct dep *d)
 {
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set != d->newest && d->in->has_pods && d->in->has_pods(d->in->arg, obj_uid(set->rs))) {
             return true;
         }
@@ -164,7 +170,8 @@ static void recreate(struct dep *d)
 {
     bool scaled_down = false;
     dep_sync_revision(d, /* create= */ false);
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set != d->newest && set->replicas > 0) {
             scaled_down |= dep_scale_set(d, set, 0);
         }

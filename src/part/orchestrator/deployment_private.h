@@ -8,7 +8,7 @@
 /* One ReplicaSet of the Deployment, as it will be after the plan. */
 struct rset {
     struct json *rs;
-    int64_t replicas; /* spec.replicas */
+    int64_t replicas;                 /* spec.replicas */
     int64_t actual, ready, available; /* of its status */
     int64_t revision;
     struct wall created;
@@ -30,14 +30,15 @@ struct dep {
     bool annotations_changed; /* of the Deployment itself */
 };
 
-#define DEP_FOR_EACH(set, dep) for (struct rset *set = (dep)->sets; set < (dep)->sets + (dep)->n; set++)
+#define DEP_FOR_EACH(set, dep) \
+    for (struct rset *set = (dep)->sets; set < (dep)->sets + (dep)->n; set++)
 
 /* ---- deployment_sets.c ---- */
 
 /* Claims the sets (adopting and releasing) and finds the newest. */
 int dep_collect(struct dep *d, struct err *err);
-/* Brings the newest set's annotations and the revisions up to date; makes it when it is missing and create is
- * true. */
+/* Brings the newest set's annotations and the revisions up to date; makes it when it is missing and
+ * create is true. */
 void dep_sync_revision(struct dep *d, bool create);
 /* Sets spec.replicas and the annotations about size; true when the size changed. */
 bool dep_scale_set(struct dep *d, struct rset *set, int64_t replicas);
@@ -53,8 +54,10 @@ int64_t dep_total(const struct dep *d);    /* sum of spec.replicas */
 
 void dep_check_paused(struct dep *d);
 bool dep_has_deadline(const struct dep *d);
-/* lastUpdateTime and lastTransitionTime as Kubernetes keeps them; nothing when status and reason are the same. */
-void dep_condition_set(struct dep *d, const char *type, const char *status, const char *reason, const char *message);
+/* lastUpdateTime and lastTransitionTime as Kubernetes keeps them; nothing when status and reason
+ * are the same. */
+void dep_condition_set(struct dep *d, const char *type, const char *status, const char *reason,
+                       const char *message);
 bool dep_complete(const struct dep *d, const struct json *status);
 /* rollout: judge the progress, too. Plans the status update. */
 void dep_sync_status(struct dep *d, bool rollout);

@@ -80,7 +80,8 @@ int dep_collect(struct dep *d, struct err *err)
         }
     }
     const struct json *template = json_path(d->d, "spec.template");
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         /* The oldest that fits, so that a race between two does not swing to and fro. */
         if (template_equal(json_path(set->rs, "spec.template"), template) &&
             (!d->newest || set->created.us < d->newest->created.us)) {
@@ -95,9 +96,12 @@ int dep_collect(struct dep *d, struct err *err)
 static bool is_own_annotation(const char *key)
 {
     static const char *const own[] = {
-        REVISION_ANNOTATION,         REVISION_HISTORY_ANNOTATION,
-        DESIRED_REPLICAS_ANNOTATION, MAX_REPLICAS_ANNOTATION,
-        "deprecated.deployment.rollback.to", "kubectl.kubernetes.io/last-applied-configuration",
+        REVISION_ANNOTATION,
+        REVISION_HISTORY_ANNOTATION,
+        DESIRED_REPLICAS_ANNOTATION,
+        MAX_REPLICAS_ANNOTATION,
+        "deprecated.deployment.rollback.to",
+        "kubectl.kubernetes.io/last-applied-configuration",
     };
     for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
         if (strcmp(key, own[i]) == 0) {
@@ -145,9 +149,9 @@ static void push_history(struct dep *d, struct json *rs, int64_t revision)
         const char *comma = strchr(was, ',');
         was = comma ? comma + 1 : "";
     }
-    obj_set_annotation(rs, REVISION_HISTORY_ANNOTATION,
-                       arena_printf(d->arena, "%s%s%lld", was, was[0] ? "," : "",
-                                    (long long)revision));
+    obj_set_annotation(
+        rs, REVISION_HISTORY_ANNOTATION,
+        arena_printf(d->arena, "%s%s%lld", was, was[0] ? "," : "", (long long)revision));
 }
 
 static bool set_revision(struct dep *d, struct rset *set, int64_t revision)
@@ -167,7 +171,8 @@ static bool set_revision(struct dep *d, struct rset *set, int64_t revision)
 static int64_t next_revision(const struct dep *d)
 {
     int64_t most = 0;
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set != d->newest) {
             most = MAX_OF(most, set->revision);
         }
@@ -200,8 +205,7 @@ static struct json *new_set_object(struct dep *d, const char *name, const char *
     json_set_str(rs, "apiVersion", "apps/v1");
     json_set_str(rs, "kind", "ReplicaSet");
     json_set(json_ensure_object(template, "metadata"), "labels", labels);
-    json_set(selector, "matchLabels",
-             with_hash_label(d, json_get(selector, "matchLabels"), hash));
+    json_set(selector, "matchLabels", with_hash_label(d, json_get(selector, "matchLabels"), hash));
     struct json *meta = obj_meta(rs);
     json_set_str(meta, "name", name);
     json_set_str(meta, "namespace", obj_ns(d->d));
@@ -250,8 +254,8 @@ static void make_newest(struct dep *d, int64_t revision)
     follow_revision(d);
     if (d->in->create_error) {
         dep_condition_set(d, "Progressing", "False", "ReplicaSetCreateError",
-                          arena_printf(d->arena, "Failed to create new replica set \"%s\": %s", name,
-                                       d->in->create_error));
+                          arena_printf(d->arena, "Failed to create new replica set \"%s\": %s",
+                                       name, d->in->create_error));
     } else if (dep_has_deadline(d)) {
         dep_condition_set(d, "Progressing", "True", "NewReplicaSetCreated",
                           arena_printf(d->arena, "Created new replica set \"%s\"", name));
@@ -280,8 +284,9 @@ void dep_sync_revision(struct dep *d, bool create)
     }
     follow_revision(d);
     if (dep_has_deadline(d) && !obj_condition(d->d, "Progressing")) {
-        dep_condition_set(d, "Progressing", "True", "FoundNewReplicaSet",
-                          arena_printf(d->arena, "Found new replica set \"%s\"", obj_name(set->rs)));
+        dep_condition_set(
+            d, "Progressing", "True", "FoundNewReplicaSet",
+            arena_printf(d->arena, "Found new replica set \"%s\"", obj_name(set->rs)));
     }
 }
 
@@ -290,7 +295,8 @@ void dep_sync_revision(struct dep *d, bool create)
 int64_t dep_total(const struct dep *d)
 {
     int64_t sum = 0;
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         sum += set->replicas;
     }
     return sum;
@@ -327,7 +333,8 @@ static struct rset *only_active(struct dep *d)
 {
     struct rset *active = NULL, *latest = d->newest;
     size_t n = 0;
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set->replicas > 0) {
             active = set;
             n++;
@@ -389,7 +396,8 @@ static void scale_in_proportion(struct dep *d)
     if (!v) {
         return;
     }
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set->replicas > 0) {
             v[n++] = set;
         }
@@ -416,7 +424,8 @@ void dep_scale(struct dep *d)
         return;
     }
     if (newest_has_all(d)) {
-        DEP_FOR_EACH (set, d) {
+        DEP_FOR_EACH(set, d)
+        {
             if (set != d->newest && set->replicas > 0) {
                 (void)dep_scale_set(d, set, 0);
             }
@@ -427,8 +436,10 @@ void dep_scale(struct dep *d)
         scale_in_proportion(d);
         return;
     }
-    /* Recreate in the middle: the sizes are right as they are, only note what they were made for. */
-    DEP_FOR_EACH (set, d) {
+    /* Recreate in the middle: the sizes are right as they are, only note what they were made for.
+     */
+    DEP_FOR_EACH(set, d)
+    {
         if (set->replicas > 0) {
             (void)dep_scale_set(d, set, set->replicas);
         }
@@ -437,7 +448,8 @@ void dep_scale(struct dep *d)
 
 bool dep_is_scaling(const struct dep *d)
 {
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         int64_t desired = annotation_number(set->rs, DESIRED_REPLICAS_ANNOTATION, -1);
         if (set->replicas > 0 && desired >= 0 && desired != d->replicas) {
             return true;
@@ -463,7 +475,8 @@ void dep_clean_up(struct dep *d)
     if (!limit || !v) {
         return;
     }
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (set != d->newest && !obj_deleting(set->rs)) {
             v[n++] = set;
         }
@@ -472,8 +485,8 @@ void dep_clean_up(struct dep *d)
     qsort((void *)v, n, sizeof(*v), by_revision);
     for (int64_t i = 0; i < surplus; i++) {
         const struct rset *set = v[i];
-        bool settled = json_path_i64(set->rs, "status.observedGeneration", 0) >=
-                       obj_generation(set->rs);
+        bool settled =
+            json_path_i64(set->rs, "status.observedGeneration", 0) >= obj_generation(set->rs);
         if (set->replicas == 0 && set->actual == 0 && settled) {
             plan_delete(d->plan, known_kinds()->replicaset, obj_ns(set->rs), obj_name(set->rs),
                         obj_uid(set->rs));
@@ -484,7 +497,8 @@ void dep_clean_up(struct dep *d)
 void dep_write_sets(struct dep *d)
 {
     const struct kind *kind = known_kinds()->replicaset;
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         if (!set->changed) {
             continue;
         }
@@ -496,8 +510,8 @@ void dep_write_sets(struct dep *d)
         if (set->replicas > 0) {
             a->ok = (struct action_event){
                 known_kinds()->deployment, d->d, "ScalingReplicaSet",
-                arena_printf(d->arena, "Scaled up replica set %s from 0 to %lld",
-                             obj_name(set->rs), (long long)set->replicas)};
+                arena_printf(d->arena, "Scaled up replica set %s from 0 to %lld", obj_name(set->rs),
+                             (long long)set->replicas)};
         }
     }
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The status of a Deployment: counters, and the conditions Available, Progressing and ReplicaFailure. */
+/* The status of a Deployment: counters, and the conditions Available, Progressing and
+ * ReplicaFailure. */
 #include <string.h>
 
 #include "api/object.h"
@@ -88,7 +89,8 @@ static void count(struct dep *d)
 {
     struct json *status = json_ensure_object(d->d, "status");
     int64_t actual = 0, ready = 0, available = 0;
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         actual += set->actual;
         ready += set->ready;
         available += set->available;
@@ -125,8 +127,7 @@ static bool progresses(const struct json *was, const struct json *status)
     int64_t old_was = counter(was, "replicas") - counter(was, "updatedReplicas");
     int64_t old_now = counter(status, "replicas") - counter(status, "updatedReplicas");
     return counter(status, "updatedReplicas") > counter(was, "updatedReplicas") ||
-           old_now < old_was ||
-           counter(status, "readyReplicas") > counter(was, "readyReplicas") ||
+           old_now < old_was || counter(status, "readyReplicas") > counter(was, "readyReplicas") ||
            counter(status, "availableReplicas") > counter(was, "availableReplicas");
 }
 
@@ -183,7 +184,8 @@ static void judge_progress(struct dep *d)
 static void copy_failure(struct dep *d)
 {
     const struct json *failure = d->newest ? obj_condition(d->newest->rs, "ReplicaFailure") : NULL;
-    DEP_FOR_EACH (set, d) {
+    DEP_FOR_EACH(set, d)
+    {
         failure = failure ? failure : obj_condition(set->rs, "ReplicaFailure");
     }
     if (failure) {

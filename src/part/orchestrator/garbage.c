@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decision of the garbage collector (Kubernetes pkg/controller/garbagecollector attemptToDeleteItem). */
+/* The decision of the garbage collector (Kubernetes pkg/controller/garbagecollector
+ * attemptToDeleteItem). */
 #include "garbage.h"
 
 enum garbage_verdict garbage_decide(const struct garbage_in *in)

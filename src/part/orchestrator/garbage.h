@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 enum owner_state {
-    OWNER_SOLID,      /* it exists (or its kind is not known here: it gets the benefit of the doubt) */
-    OWNER_ABSENT,     /* verified: gone, or another object has its name */
-    OWNER_WAITING,    /* it exists and waits for its dependents to go (foreground deletion) */
+    OWNER_SOLID,   /* it exists (or its kind is not known here: it gets the benefit of the doubt) */
+    OWNER_ABSENT,  /* verified: gone, or another object has its name */
+    OWNER_WAITING, /* it exists and waits for its dependents to go (foreground deletion) */
     OWNER_UNVERIFIED, /* not in the copy; the server must be asked */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reconcile step of a namespace that is being deleted (Kubernetes pkg/controller/namespace/deletion). */
+/* The reconcile step of a namespace that is being deleted (Kubernetes
+ * pkg/controller/namespace/deletion). */
 #include "namespace.h"
 
 #include <stdlib.h>
@@ -68,23 +69,28 @@ static bool set_conditions(const struct namespace_in *in, struct arena *a)
     bool left = remaining(in) > 0;
     const char *finalizers = list_finalizers(in, a);
     struct json *ns = in->ns;
-    bool c = obj_condition_set(ns, "NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered",
-                               "All resources successfully discovered", in->now);
+    bool c =
+        obj_condition_set(ns, "NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered",
+                          "All resources successfully discovered", in->now);
     c |= obj_condition_set(ns, "NamespaceDeletionGroupVersionParsingFailure", "False",
-                           "ParsedGroupVersions", "All legacy kube types successfully parsed", in->now);
+                           "ParsedGroupVersions", "All legacy kube types successfully parsed",
+                           in->now);
     c |= obj_condition_set(ns, "NamespaceDeletionContentFailure", "False", "ContentDeleted",
-                           "All content successfully deleted, may be waiting on finalization", in->now);
-    c |= left ? obj_condition_set(ns, "NamespaceContentRemaining", "True", "SomeResourcesRemain",
-                                  arena_printf(a, "Some resources are remaining: %s", list_kinds(in, a)),
-                                  in->now)
+                           "All content successfully deleted, may be waiting on finalization",
+                           in->now);
+    c |= left ? obj_condition_set(
+                    ns, "NamespaceContentRemaining", "True", "SomeResourcesRemain",
+                    arena_printf(a, "Some resources are remaining: %s", list_kinds(in, a)), in->now)
               : obj_condition_set(ns, "NamespaceContentRemaining", "False", "ContentRemoved",
                                   "All content successfully removed", in->now);
     c |= finalizers && finalizers[0]
-             ? obj_condition_set(ns, "NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
-                                 arena_printf(a, "Some content in the namespace has finalizers remaining: %s",
-                                              finalizers),
-                                 in->now)
-             : obj_condition_set(ns, "NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers",
+             ? obj_condition_set(
+                   ns, "NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain",
+                   arena_printf(a, "Some content in the namespace has finalizers remaining: %s",
+                                finalizers),
+                   in->now)
+             : obj_condition_set(ns, "NamespaceFinalizersRemaining", "False",
+                                 "ContentHasNoFinalizers",
                                  "All content-preserving finalizers finished", in->now);
     return c;
 }

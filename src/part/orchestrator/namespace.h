@@ -10,7 +10,7 @@
 struct namespace_content {
     const struct kind *kind;
     struct api_item **items;
-    bool *deleting;        /* of each item: it is on its way */
+    bool *deleting;         /* of each item: it is on its way */
     const char **finalizer; /* of each item: the first one that holds it, or NULL */
     size_t n;
 };
@@ -23,8 +23,8 @@ struct namespace_in {
     struct wall now;
 };
 
-/* Deletes what is left; when nothing is, *ret_verify asks to look at the server itself; when that was done, takes
- * the finalizer away. */
+/* Deletes what is left; when nothing is, *ret_verify asks to look at the server itself; when that
+ * was done, takes the finalizer away. */
 void namespace_reconcile(const struct namespace_in *in, struct plan *plan, bool *ret_verify);
 
 #endif

@@ -42,7 +42,8 @@ static bool mark_unknown(const struct node_in *in)
     return changed;
 }
 
-/* The Lease is renewed again, but the agent saw no reason to send its unchanged status: what it said last holds. */
+/* The Lease is renewed again, but the agent saw no reason to send its unchanged status: what it
+ * said last holds. */
 static bool restore(const struct node_in *in)
 {
     bool changed = false;
@@ -50,9 +51,10 @@ static bool restore(const struct node_in *in)
         const char *type = json_cstr(json_get(c, "type"), "");
         const char *reason = reason_of(in->node, type);
         if (strcmp(reason, MARK_REASON) == 0 || strcmp(reason, NEVER_REASON) == 0) {
-            changed |= obj_condition_set(in->node, type, json_cstr(json_get(c, "status"), "Unknown"),
-                                         json_cstr(json_get(c, "reason"), ""),
-                                         json_cstr(json_get(c, "message"), ""), in->now);
+            changed |=
+                obj_condition_set(in->node, type, json_cstr(json_get(c, "status"), "Unknown"),
+                                  json_cstr(json_get(c, "reason"), ""),
+                                  json_cstr(json_get(c, "message"), ""), in->now);
         }
     }
     return changed;
@@ -62,9 +64,7 @@ static bool plan_conditions(const struct node_in *in, struct plan *plan)
 {
     const struct kind *kind = known_kinds()->node;
     bool silent = in->silent_ms >= in->grace_ms;
-    bool changed = silent                     ? mark_unknown(in)
-                   : node_is_marked(in->node) ? restore(in)
-                                              : false;
+    bool changed = silent ? mark_unknown(in) : node_is_marked(in->node) ? restore(in) : false;
     if (!silent) {
         plan_requeue(plan, in->grace_ms - in->silent_ms + 1);
     }
@@ -154,7 +154,8 @@ static bool plan_taints(const struct node_in *in, struct plan *plan)
         json_set_str(obj_meta(patch), "resourceVersion", obj_rv(in->node));
         json_set(json_ensure_object(patch, "spec"), "taints",
                  json_len(taints) ? taints : json_null(plan->arena));
-        plan_patch(plan, known_kinds()->node, NULL, obj_name(in->node), NULL, API_PATCH_MERGE, patch)
+        plan_patch(plan, known_kinds()->node, NULL, obj_name(in->node), NULL, API_PATCH_MERGE,
+                   patch)
             ->flags = ACTION_F_ABSENT_OK;
     }
     return changed;

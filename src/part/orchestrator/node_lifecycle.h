@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reconcile step of a node: is it heard of, which taints follow from its conditions, and what that means for
- * the readiness of its pods. Pure.
+ * The reconcile step of a node: is it heard of, which taints follow from its conditions, and what
+ * that means for the readiness of its pods. Pure.
  *
- * A link that is cut is the normal case here: a silent node becomes Unknown and takes no new pods (NoSchedule), its
- * pods stop being Ready for others, but none is evicted. (Kubernetes would add NoExecute and evict after five
- * minutes.)
+ * A link that is cut is the normal case here: a silent node becomes Unknown and takes no new pods
+ * (NoSchedule), its pods stop being Ready for others, but none is evicted. (Kubernetes would add
+ * NoExecute and evict after five minutes.)
  */
 #ifndef ORCHESTRATOR_NODE_LIFECYCLE_H
 #define ORCHESTRATOR_NODE_LIFECYCLE_H

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The controllers of a cluster, over api/client.h alone: namespaces, Deployments, ReplicaSets, the scheduler, node
- * lifecycle, taint eviction, garbage collection, pod and event clean-up.
+ * The controllers of a cluster, over api/client.h alone: namespaces, Deployments, ReplicaSets, the
+ * scheduler, node lifecycle, taint eviction, garbage collection, pod and event clean-up.
  *
- * They run inside a center, or in any process beside a stock Kubernetes. Loop thread only. Nothing is kept on disk:
- * a controller that starts anew lists, compares and goes on.
+ * They run inside a center, or in any process beside a stock Kubernetes. Loop thread only. Nothing
+ * is kept on disk: a controller that starts anew lists, compares and goes on.
  */
 #ifndef PART_ORCHESTRATOR_H
 #define PART_ORCHESTRATOR_H

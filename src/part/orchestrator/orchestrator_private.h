@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the controllers share: informers (one a kind), the index of pods, recorders, and the frame in which a
- * controller lives (struct controller).
+ * What the controllers share: informers (one a kind), the index of pods, recorders, and the frame
+ * in which a controller lives (struct controller).
  *
- * A change of an object is handed to every controller's `changed`, already parsed. Controllers act only after all
- * informers have listed.
+ * A change of an object is handed to every controller's `changed`, already parsed. Controllers act
+ * only after all informers have listed.
  */
 #ifndef ORCHESTRATOR_PRIVATE_H
 #define ORCHESTRATOR_PRIVATE_H
@@ -38,9 +38,9 @@ struct controller_ops {
     size_t size;      /* of the struct that embeds struct controller as its first member */
     unsigned workers; /* keys worked on side by side */
     /* Each may be NULL, except reconcile when keys are added to the queue. */
-    int (*start)(struct controller *c); /* after the frame is set up; 0 or -E_NOMEM */
+    int (*start)(struct controller *c);   /* after the frame is set up; 0 or -E_NOMEM */
     void (*synced)(struct controller *c); /* once, when all informers have listed */
-    void (*stop)(struct controller *c);   /* frees what start made; start may have failed half way */
+    void (*stop)(struct controller *c); /* frees what start made; start may have failed half way */
     /* Also during the first listing. May add keys. */
     void (*changed)(struct controller *c, const struct change *change);
     /* Builds the plan for a key. A negative result is logged and the key is retried. */
@@ -82,8 +82,8 @@ struct orchestrator {
 /* The informer of a kind; NULL when it is not watched. */
 struct informer *orchestrator_informer(struct orchestrator *o, const struct kind *kind);
 /* The current object of a kind, parsed into the arena, or NULL. */
-struct json *orchestrator_get(struct orchestrator *o, struct arena *a, const struct kind *kind, const char *ns,
-                              const char *name);
+struct json *orchestrator_get(struct orchestrator *o, struct arena *a, const struct kind *kind,
+                              const char *ns, const char *name);
 
 /* "ns/name" to a queue. */
 void controller_add(struct controller *c, const char *ns, const char *name);
@@ -91,14 +91,14 @@ void controller_add_after(struct controller *c, const char *ns, const char *name
 /* Splits "ns/name" (or "/name"); the texts lie in the arena. False when the arena failed. */
 bool controller_split(struct arena *a, const char *key, const char **ret_ns, const char **ret_name);
 
-/* Carries out a plan outside of the queue (the scheduler does); it is cancelled when the controller stops.
- * done may be NULL. The arena is taken, as in plan_run_start(). */
+/* Carries out a plan outside of the queue (the scheduler does); it is cancelled when the controller
+ * stops. done may be NULL. The arena is taken, as in plan_run_start(). */
 typedef void controller_done_fn(struct controller *c, void *arg, int code, const char *text);
-void controller_run(struct controller *c, struct arena *arena, struct plan *plan, controller_done_fn *done,
-                    void *arg);
+void controller_run(struct controller *c, struct arena *arena, struct plan *plan,
+                    controller_done_fn *done, void *arg);
 
-extern const struct controller_ops namespace_controller, deployment_controller, replicaset_controller,
-    scheduler_controller, node_controller, taint_controller, garbage_controller, pod_gc_controller,
-    event_ttl_controller;
+extern const struct controller_ops namespace_controller, deployment_controller,
+    replicaset_controller, scheduler_controller, node_controller, taint_controller,
+    garbage_controller, pod_gc_controller, event_ttl_controller;
 
 #endif

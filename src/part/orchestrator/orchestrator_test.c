@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All controllers together over the real API server and a store in memory, with a kubelet that is only pretended:
- * it sets the status of every pod that has a node, and ends those that are deleted.
+ * All controllers together over the real API server and a store in memory, with a kubelet that is
+ * only pretended: it sets the status of every pod that has a node, and ends those that are deleted.
  */
 #include "orchestrator.h"
 
@@ -107,8 +107,8 @@ static const char *ns_of(const struct kind *k, const char *ns)
 static struct json *create(struct fixture *f, const char *kind, const char *ns, struct json *body)
 {
     const struct kind *k = kind_of(kind);
-    struct answer a = call(f, &(struct api_request){
-                                  .verb = API_CREATE, .kind = k, .ns = ns_of(k, ns), .body = body});
+    struct answer a = call(
+        f, &(struct api_request){.verb = API_CREATE, .kind = k, .ns = ns_of(k, ns), .body = body});
     if (a.code < 0) {
         fail_msg("%s", a.text);
     }
@@ -178,8 +178,8 @@ static void kubelet_done(struct api_call *call, int code, struct json *result)
 
 static void run_pod(struct fixture *f, struct kubelet_call *kc, const struct json *pod)
 {
-    const char *image = json_cstr(
-        json_get(json_at(json_path(pod, "spec.containers"), 0), "image"), "");
+    const char *image =
+        json_cstr(json_get(json_at(json_path(pod, "spec.containers"), 0), "image"), "");
     bool ready = !f->broken_image || strcmp(image, f->broken_image) != 0;
     struct json *body = json_object(&kc->arena);
     struct json *status = json_ensure_object(body, "status");
@@ -188,7 +188,8 @@ static void run_pod(struct fixture *f, struct kubelet_call *kc, const struct jso
     json_set_str(status, "phase", "Running");
     static const char *const types[] = {"Ready", "ContainersReady"};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-        struct json *c = json_push(json_ensure_array(status, "conditions"), json_object(&kc->arena));
+        struct json *c =
+            json_push(json_ensure_array(status, "conditions"), json_object(&kc->arena));
         json_set_str(c, "type", types[i]);
         json_set_str(c, "status", ready ? "True" : "False");
         json_set_str(c, "lastTransitionTime", now);
@@ -239,10 +240,11 @@ static void kubelet_sees(void *arg, struct api_item *old, struct api_item *item)
 static void make_node(struct fixture *f, const char *name)
 {
     struct json *node = json_of(
-        f, "{'metadata':{},'status':{'allocatable':{'cpu':'4','memory':'8Gi','pods':'110'},"
-           "'capacity':{'cpu':'4','memory':'8Gi','pods':'110'},'conditions':[{'type':'Ready','status':"
-           "'True','reason':'KubeletReady','message':'ok','lastHeartbeatTime':'2026-01-01T00:00:00Z',"
-           "'lastTransitionTime':'2026-01-01T00:00:00Z'}]}}");
+        f,
+        "{'metadata':{},'status':{'allocatable':{'cpu':'4','memory':'8Gi','pods':'110'},"
+        "'capacity':{'cpu':'4','memory':'8Gi','pods':'110'},'conditions':[{'type':'Ready','status':"
+        "'True','reason':'KubeletReady','message':'ok','lastHeartbeatTime':'2026-01-01T00:00:00Z',"
+        "'lastTransitionTime':'2026-01-01T00:00:00Z'}]}}");
     json_set_str(json_get(node, "metadata"), "name", name);
     create(f, "Node", NULL, node);
 }
@@ -468,7 +470,8 @@ static void a_new_image_rolls_out_and_can_be_undone(void **state)
     JSON_FOR_EACH (rs, list(f, "ReplicaSet", NS)) {
         if (json_path_i64(rs, "spec.replicas", 0) == 4) {
             assert_string_equal(obj_annotation(rs, "deployment.kubernetes.io/revision"), "3");
-            assert_string_equal(obj_annotation(rs, "deployment.kubernetes.io/revision-history"), "1");
+            assert_string_equal(obj_annotation(rs, "deployment.kubernetes.io/revision-history"),
+                                "1");
         }
     }
 }
@@ -629,8 +632,9 @@ static void an_object_of_an_owner_that_never_was_is_collected(void **state)
 {
     struct fixture *f = *state;
     create(f, "ConfigMap", NS,
-           json_of(f, "{'metadata':{'name':'child','ownerReferences':[{'apiVersion':'v1','kind':"
-                      "'ConfigMap','name':'nobody','uid':'11111111-2222-3333-4444-555555555555'}]}}"));
+           json_of(f,
+                   "{'metadata':{'name':'child','ownerReferences':[{'apiVersion':'v1','kind':"
+                   "'ConfigMap','name':'nobody','uid':'11111111-2222-3333-4444-555555555555'}]}}"));
     WAIT(f, child_gone, "child");
 }
 
@@ -659,8 +663,9 @@ static bool is_back(struct fixture *f, const void *arg)
 {
     const struct json *node = get(f, "Node", NULL, arg);
     const struct json *pods = list(f, "Pod", NS);
-    return obj_condition_true(node, "Ready") && !has_taint(node, "node.kubernetes.io/unreachable") &&
-           json_len(pods) == 1 && obj_condition_true(json_at(pods, 0), "Ready");
+    return obj_condition_true(node, "Ready") &&
+           !has_taint(node, "node.kubernetes.io/unreachable") && json_len(pods) == 1 &&
+           obj_condition_true(json_at(pods, 0), "Ready");
 }
 
 static void a_silent_node_becomes_unknown_and_keeps_its_pods(void **state)

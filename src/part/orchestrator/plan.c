@@ -228,7 +228,8 @@ static void next_wave(void *arg)
     }
 }
 
-/* Stable: actions of one wave keep their order. Plans are short or already sorted, so insertion is fine. */
+/* Stable: actions of one wave keep their order. Plans are short or already sorted, so insertion is
+ * fine. */
 static void sort_by_wave(struct plan *p)
 {
     for (size_t i = 1; i < p->n; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What controllers ask of pods again and again, read once a change and kept small, and found by owner, by node and
- * by namespace (for pods without a controller).
+ * What controllers ask of pods again and again, read once a change and kept small, and found by
+ * owner, by node and by namespace (for pods without a controller).
  */
 #ifndef ORCHESTRATOR_POD_INDEX_H
 #define ORCHESTRATOR_POD_INDEX_H
@@ -21,8 +21,8 @@ struct pod_facts {
     const char *labels; /* "key\0value\0...\0", see pod_label() */
     enum pod_phase phase;
     bool deleting, ready;
-    bool containers_ready; /* condition ContainersReady */
-    bool marked_not_ready; /* Ready is False for the reason NodeNotReady */
+    bool containers_ready;   /* condition ContainersReady */
+    bool marked_not_ready;   /* Ready is False for the reason NodeNotReady */
     struct wall ready_since; /* lastTransitionTime of Ready */
     struct wall created;
     int64_t restarts;      /* the most restarts of a container */
@@ -46,14 +46,17 @@ static inline bool pod_active(const struct pod_facts *p)
 {
     return !pod_ended(p) && !p->deleting;
 }
-/* Ready for at least min_ready_s seconds. *ret_wait_ms (may be NULL) is lowered to the time until then. */
-bool pod_available(const struct pod_facts *p, int64_t min_ready_s, struct wall now, int64_t *ret_wait_ms);
+/* Ready for at least min_ready_s seconds. *ret_wait_ms (may be NULL) is lowered to the time until
+ * then. */
+bool pod_available(const struct pod_facts *p, int64_t min_ready_s, struct wall now,
+                   int64_t *ret_wait_ms);
 
 struct pod_index;
 
 struct pod_index *pod_index_new(void);
 void pod_index_free(struct pod_index *x); /* NULL is fine */
-/* was NULL: added; pod NULL: deleted. When memory is short the pod is left out until its next change. */
+/* was NULL: added; pod NULL: deleted. When memory is short the pod is left out until its next
+ * change. */
 void pod_index_change(struct pod_index *x, const struct json *was, const struct json *pod);
 struct pod_facts *pod_index_get(const struct pod_index *x, const char *ns, const char *name);
 
@@ -62,7 +65,8 @@ const struct list *pod_index_owned(const struct pod_index *x, const char *owner_
 const struct list *pod_index_orphans(const struct pod_index *x, const char *ns);
 const struct list *pod_index_on_node(const struct pod_index *x, const char *node);
 /* Calls fn for every pod. */
-void pod_index_each(const struct pod_index *x, void (*fn)(void *arg, struct pod_facts *p), void *arg);
+void pod_index_each(const struct pod_index *x, void (*fn)(void *arg, struct pod_facts *p),
+                    void *arg);
 
 #define POD_GROUP(link) CONTAINER_OF(link, struct pod_facts, by_group)
 #define POD_OF_NODE(link) CONTAINER_OF(link, struct pod_facts, by_node)

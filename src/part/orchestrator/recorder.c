@@ -12,8 +12,8 @@
 #include "base/map.h"
 #include "io/loop.h"
 
-#define KNOWN_MAX 512                   /* events whose repetition is noticed */
-#define PENDING_MAX 256                 /* writes under way */
+#define KNOWN_MAX 512   /* events whose repetition is noticed */
+#define PENDING_MAX 256 /* writes under way */
 #define AGGREGATE_US ((int64_t)600 * 1000000)
 
 /* An event that was written, so that its repetition is counted. */
@@ -212,7 +212,8 @@ void recorder_event(struct recorder *r, const struct kind *kind, const struct js
     }
     struct arena a;
     arena_init(&a, /* cap= */ 0);
-    const char *key = arena_printf(&a, "%s/%s/%s/%s", obj_uid(object), obj_name(object), reason, text);
+    const char *key =
+        arena_printf(&a, "%s/%s/%s/%s", obj_uid(object), obj_name(object), reason, text);
     struct known *k = key ? map_get(&r->known, str_of(key)) : NULL;
     if (k && loop_now(r->loop).us - k->last.us < AGGREGATE_US) {
         write_again(r, &a, k);

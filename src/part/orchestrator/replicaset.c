@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reconcile step of ReplicaSets (Kubernetes pkg/controller/replicaset); the contract is in replicaset.h. */
+/* The reconcile step of ReplicaSets (Kubernetes pkg/controller/replicaset); the contract is in
+ * replicaset.h. */
 #include "replicaset.h"
 
 #include <stdlib.h>
@@ -287,7 +288,8 @@ static void set_failure(struct rs_step *s)
     struct json *rs = s->in->rs;
     if (s->in->last_error) {
         const char *reason = s->in->last_error_delete ? "FailedDelete" : "FailedCreate";
-        (void)obj_condition_set(rs, "ReplicaFailure", "True", reason, s->in->last_error, s->in->now);
+        (void)obj_condition_set(rs, "ReplicaFailure", "True", reason, s->in->last_error,
+                                s->in->now);
     } else if (obj_condition_del(rs, "ReplicaFailure") &&
                json_len(json_path(rs, "status.conditions")) == 0) {
         json_del(json_get(rs, "status"), "conditions");

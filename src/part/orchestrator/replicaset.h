@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reconcile step of ReplicaSets: which pods to create, delete, adopt and release, and the status. Pure.
+ * The reconcile step of ReplicaSets: which pods to create, delete, adopt and release, and the
+ * status. Pure.
  */
 #ifndef ORCHESTRATOR_REPLICASET_H
 #define ORCHESTRATOR_REPLICASET_H
@@ -12,10 +13,12 @@
 #define REPLICASET_BURST 500
 
 struct replicaset_in {
-    struct json *rs;        /* the ReplicaSet; a copy, may be edited */
-    struct pod_facts **pods; /* pods that it controls, and candidates for adoption (no controller) */
+    struct json *rs; /* the ReplicaSet; a copy, may be edited */
+    struct pod_facts *
+        *pods; /* pods that it controls, and candidates for adoption (no controller) */
     size_t n;
-    /* A pod that this controller asked to delete, though the copy does not show it yet. May be NULL. */
+    /* A pod that this controller asked to delete, though the copy does not show it yet. May be
+     * NULL. */
     bool (*is_going)(const void *arg, const struct pod_facts *p);
     const void *arg;
     bool may_manage;        /* false: writes are not reflected yet, touch no pod */
@@ -27,8 +30,8 @@ struct replicaset_in {
 /* 0, or -E_INVAL when the selector is bad (err says why). */
 int replicaset_reconcile(const struct replicaset_in *in, struct plan *plan, struct err *err);
 
-/* Sorts pods so that the first ones are those to delete first. Pods on a node with more pods of the set go before
- * others. For tests. */
+/* Sorts pods so that the first ones are those to delete first. Pods on a node with more pods of the
+ * set go before others. For tests. */
 void replicaset_rank(struct pod_facts **pods, size_t n, struct wall now);
 
 #endif

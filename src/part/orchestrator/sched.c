@@ -12,7 +12,8 @@
 #include "sched_private.h"
 
 #define KEY_SIZE 520
-#define ENOUGH_NODES 100 /* feasible nodes among which to choose; above it the search ends early */
+#define ENOUGH_NODES 100 /* feasible nodes among which to choose; above it the search ends early \
+                          */
 
 static struct str pod_key(char *buf, const char *ns, const char *name)
 {
@@ -341,8 +342,7 @@ static void count_reasons(const struct want *w, struct json *reasons, const char
                           size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        json_set(reasons, v[i],
-                 json_int(w->arena, json_i64(json_get(reasons, v[i]), 0) + 1));
+        json_set(reasons, v[i], json_int(w->arena, json_i64(json_get(reasons, v[i]), 0) + 1));
     }
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a pod may run and where it runs best. Pure: a picture of nodes and pods, kept up to date by its user, and a
- * decision over it; no I/O.
+ * Where a pod may run and where it runs best. Pure: a picture of nodes and pods, kept up to date by
+ * its user, and a decision over it; no I/O.
  *
- * Filters, in Kubernetes' order and words: unschedulable, taints (a node that is not Ready counts as tainted),
- * node selector and affinity, host ports, resources (cpu, memory, ephemeral-storage, number of pods), topology
- * spread (DoNotSchedule), pod affinity and anti-affinity. Scores: least allocated, preferred node and pod affinity,
- * PreferNoSchedule taints, image locality, spreading of the pods of one owner and ScheduleAnyway constraints.
+ * Filters, in Kubernetes' order and words: unschedulable, taints (a node that is not Ready counts
+ * as tainted), node selector and affinity, host ports, resources (cpu, memory, ephemeral-storage,
+ * number of pods), topology spread (DoNotSchedule), pod affinity and anti-affinity. Scores: least
+ * allocated, preferred node and pod affinity, PreferNoSchedule taints, image locality, spreading of
+ * the pods of one owner and ScheduleAnyway constraints.
  */
 #ifndef ORCHESTRATOR_SCHED_H
 #define ORCHESTRATOR_SCHED_H
@@ -30,10 +31,12 @@ void sched_del_namespace(struct sched *s, const char *name);
 size_t sched_nodes(const struct sched *s);
 
 /*
- * Chooses a node for a pod. 0 with *ret_node (valid until the picture changes); -E_AGAIN when no node fits, with
- * "0/2 nodes are available: 1 Insufficient cpu, ..." in err; -E_INVAL when the pod's rules make no sense; -E_NOMEM.
+ * Chooses a node for a pod. 0 with *ret_node (valid until the picture changes); -E_AGAIN when no
+ * node fits, with "0/2 nodes are available: 1 Insufficient cpu, ..." in err; -E_INVAL when the
+ * pod's rules make no sense; -E_NOMEM.
  */
-int sched_place(struct sched *s, struct arena *a, const struct json *pod, const char **ret_node, struct err *err);
+int sched_place(struct sched *s, struct arena *a, const struct json *pod, const char **ret_node,
+                struct err *err);
 /* Counts the pod as bound to the node before the API shows it. */
 int sched_assume(struct sched *s, const struct json *pod, const char *node);
 

@@ -18,8 +18,8 @@ struct sched_amount {
 
 /* A term of pod affinity, of the pod to place or of one that is placed. */
 struct pod_term {
-    const struct selector *selector; /* NULL matches nothing */
-    const struct json *namespaces;   /* list of names, or NULL */
+    const struct selector *selector;    /* NULL matches nothing */
+    const struct json *namespaces;      /* list of names, or NULL */
     const struct selector *ns_selector; /* NULL = none */
     const char *own_ns;
     const char *topology_key;
@@ -59,9 +59,9 @@ struct sched_node {
 };
 
 struct sched {
-    struct map nodes; /* name -> struct sched_node */
-    struct map pods;  /* "ns/name" -> struct sched_pod */
-    struct map namespaces; /* name -> struct sched_ns */
+    struct map nodes;          /* name -> struct sched_node */
+    struct map pods;           /* "ns/name" -> struct sched_pod */
+    struct map namespaces;     /* name -> struct sched_ns */
     struct sched_node **order; /* the nodes, for walking in turn */
     size_t n, cap;
     size_t turn;      /* where the next search begins */
@@ -78,8 +78,8 @@ struct spread {
     int64_t max_skew, min_domains;
     bool hard;
     const struct selector *selector;
-    bool self;            /* the pod matches its own selector */
-    struct json *counts;  /* topology value -> pods */
+    bool self;           /* the pod matches its own selector */
+    struct json *counts; /* topology value -> pods */
     int64_t least;
 };
 
@@ -110,19 +110,21 @@ struct want {
 const struct json *sched_namespace_labels(const struct sched *s, const char *name);
 
 /* ---- sched_want.c ---- */
-int want_init(struct want *w, struct sched *s, struct arena *a, const struct json *pod, struct err *err);
+int want_init(struct want *w, struct sched *s, struct arena *a, const struct json *pod,
+              struct err *err);
 struct sched_amount pod_asks(const struct json *pod);
 /* Host ports of a pod. False on -E_NOMEM. */
 bool read_ports(struct arena *a, const struct json *pod, struct sched_port **ret, size_t *ret_n);
 /* Terms of spec.affinity.<field>.<requiredDuring...>; sign gives preferred terms their weight. */
-int read_pod_terms(struct arena *a, const struct json *pod, const char *field, bool preferred, int64_t sign,
-                   struct pod_terms *terms, struct err *err);
+int read_pod_terms(struct arena *a, const struct json *pod, const char *field, bool preferred,
+                   int64_t sign, struct pod_terms *terms, struct err *err);
 
 /* ---- sched_affinity.c ---- */
-bool node_matches(const struct want *w, const struct sched_node *node); /* node selector and required affinity */
+bool node_matches(const struct want *w,
+                  const struct sched_node *node); /* node selector and required affinity */
 bool node_term_matches(const struct node_term *t, const struct sched_node *node);
-bool pod_term_matches(const struct sched *s, const struct pod_term *t, selector_get_fn *get, const void *labels,
-                      const char *ns);
+bool pod_term_matches(const struct sched *s, const struct pod_term *t, selector_get_fn *get,
+                      const void *labels, const char *ns);
 /* Counts over the picture that the pod's rules need, once a decision. */
 void want_survey(struct want *w);
 const char *topology_key(struct arena *a, const char *key, const char *value);
@@ -130,7 +132,8 @@ const char *topology_key(struct arena *a, const char *key, const char *value);
 /* ---- sched_filter.c ---- */
 #define REASONS_MAX 6
 /* Why the node does not do; 0 when it does. Texts are constants or lie in the arena. */
-size_t sched_filter(const struct want *w, const struct sched_node *node, const char *reasons[REASONS_MAX]);
+size_t sched_filter(const struct want *w, const struct sched_node *node,
+                    const char *reasons[REASONS_MAX]);
 
 /* ---- sched_score.c ---- */
 /* The best of n nodes. */

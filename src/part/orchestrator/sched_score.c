@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which of the nodes that do is the best? Each scorer gives raw numbers, which are stretched to 0..100 over the
- * nodes at hand and weighted as in Kubernetes; ties go to the node with fewer pods, then to the first.
+ * Which of the nodes that do is the best? Each scorer gives raw numbers, which are stretched to
+ * 0..100 over the nodes at hand and weighted as in Kubernetes; ties go to the node with fewer pods,
+ * then to the first.
  */
 #include <string.h>
 

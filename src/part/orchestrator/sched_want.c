@@ -92,8 +92,7 @@ bool read_ports(struct arena *a, const struct json *pod, struct sched_port **ret
                 const char *ip = json_cstr(json_get(port, "hostIP"), "");
                 *v++ = (struct sched_port){
                     .port = number,
-                    .protocol =
-                        arena_strdup(a, json_cstr(json_get(port, "protocol"), "TCP")),
+                    .protocol = arena_strdup(a, json_cstr(json_get(port, "protocol"), "TCP")),
                     .ip = arena_strdup(a, strcmp(ip, "0.0.0.0") == 0 ? "" : ip),
                 };
             }
@@ -184,14 +183,14 @@ int read_pod_terms(struct arena *a, const struct json *pod, const char *field, b
                    int64_t sign, struct pod_terms *terms, struct err *err)
 {
     const struct json *affinity = json_get(json_path(pod, "spec.affinity"), field);
-    const struct json *list = json_get(affinity, preferred
-                                                     ? "preferredDuringSchedulingIgnoredDuringExecution"
-                                                     : "requiredDuringSchedulingIgnoredDuringExecution");
+    const struct json *list =
+        json_get(affinity, preferred ? "preferredDuringSchedulingIgnoredDuringExecution"
+                                     : "requiredDuringSchedulingIgnoredDuringExecution");
     if (json_len(list) == 0) {
         return 0;
     }
-    struct pod_term *v = arena_grow(a, terms->v, terms->n * sizeof(*v),
-                                    (terms->n + json_len(list)) * sizeof(*v));
+    struct pod_term *v =
+        arena_grow(a, terms->v, terms->n * sizeof(*v), (terms->n + json_len(list)) * sizeof(*v));
     if (!v) {
         return -E_NOMEM;
     }
@@ -256,7 +255,8 @@ static int read_spreads(struct want *w, struct err *err)
 static int read_all(struct want *w, struct err *err)
 {
     struct selector *node_selector = NULL;
-    int r = selector_from_map(w->arena, json_path(w->pod, "spec.nodeSelector"), &node_selector, err);
+    int r =
+        selector_from_map(w->arena, json_path(w->pod, "spec.nodeSelector"), &node_selector, err);
     w->node_selector = node_selector;
     r = r < 0 ? r : read_node_affinity(w, err);
     r = r < 0 ? r : read_pod_terms(w->arena, w->pod, "podAffinity", false, 1, &w->affinity, err);

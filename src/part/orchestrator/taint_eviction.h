@@ -10,7 +10,8 @@
 
 #define STAYS_FOREVER INT64_MAX
 
-/* Seconds from when the taints were first met: 0 = must go now, STAYS_FOREVER, or the shortest tolerationSeconds. */
+/* Seconds from when the taints were first met: 0 = must go now, STAYS_FOREVER, or the shortest
+ * tolerationSeconds. */
 int64_t taint_stay_seconds(const struct json *taints, const struct json *tolerations);
 bool taints_evict(const struct json *taints); /* some taint has effect NoExecute */
 

@@ -2,8 +2,8 @@
 /*
  * Pod templates: their hash and their equality.
  *
- * The same template can be written in several ways (null, {} or absent; members in any order), so both work on the
- * significant part only.
+ * The same template can be written in several ways (null, {} or absent; members in any order), so
+ * both work on the significant part only.
  */
 #include <stdio.h>
 #include <stdlib.h>
