@@ -46,6 +46,12 @@ static struct str warning_value(struct arena *a, struct str text)
     return str_n(out, n);
 }
 
+/* Clients of Kubernetes try again only when they are told when. */
+static bool is_retryable(int http)
+{
+    return http == 429 || http == 503 || http == 504;
+}
+
 static void start(struct reply *r, struct server_call *call)
 {
     r->n = 0;
@@ -94,6 +100,9 @@ static void send_buf(struct server_call *call, int http, struct buf *body)
 {
     struct reply r;
     start(&r, call);
+    if (is_retryable(http)) {
+        header(&r, HTTP_HEADER("retry-after", "1"));
+    }
     struct http_exchange *x = call->x;
     handler_fini(&call->op);
     if (buf_failed(body)) {
@@ -288,14 +297,16 @@ void server_reply_status(struct http_exchange *x, const struct json *status)
 void api_reply_json(struct http_exchange *x, int http_status, const struct json *body)
 {
     const struct http_header headers[] = {HTTP_HEADER("content-type", "application/json"),
-                                          HTTP_HEADER("cache-control", "no-cache, private")};
+                                          HTTP_HEADER("cache-control", "no-cache, private"),
+                                          HTTP_HEADER("retry-after", "1")};
+    size_t n = ARRAY_SIZE(headers) - (is_retryable(http_status) ? 0 : 1);
     struct buf text = BUF_INIT;
     if (!body || json_print(&text, body) < 0) {
         buf_fini(&text);
-        http_reply(x, NO_TREE_HTTP, headers, ARRAY_SIZE(headers), no_tree);
+        http_reply(x, NO_TREE_HTTP, headers, n, no_tree);
         return;
     }
-    http_reply_take(x, http_status, headers, ARRAY_SIZE(headers), &text);
+    http_reply_take(x, http_status, headers, n, &text);
     buf_fini(&text);
 }
 
