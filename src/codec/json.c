@@ -23,7 +23,8 @@
 
 static struct json *node(struct arena *a, enum json_type type)
 {
-    struct json *j = a ? arena_zalloc(a, sizeof(*j)) : NULL; /* no arena: of a container that is NULL */
+    struct json *j =
+        a ? arena_zalloc(a, sizeof(*j)) : NULL; /* no arena: of a container that is NULL */
     if (j) {
         j->type = type;
         j->arena = a;
