@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The frame of a controller: its queue, and carrying out the plans of its reconcile steps. */
+#include "controller.h"
+
 #include <string.h>
 
 #include "api/object.h"
 #include "base/log.h"
-#include "controller.h"
 #include "orchestrator_private.h"
 
 /* A plan under way: of a key of the queue, or on its own. */

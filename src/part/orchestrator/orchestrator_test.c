@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,6 +19,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/loop.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
 #include "store/store.h"
 
 struct fixture {
@@ -26,6 +29,9 @@ struct fixture {
     struct api_server *server;
     struct api_client *client;
     struct orchestrator *o;
+    struct http_server *http_server; /* only where the controllers talk HTTP */
+    struct http_client *http_client;
+    struct api_client *remote;
     struct informer *pods; /* of the kubelet */
     struct arena arena;    /* of answers */
     bool kubelet_off;
@@ -336,7 +342,40 @@ static bool is_synced(struct fixture *f, const void *arg)
 
 /* ---- lifetime ---- */
 
-static int setup_with(void **state, int64_t node_grace_ms)
+static void handle(struct http_exchange *x, void *arg)
+{
+    api_server_handle(arg, x);
+}
+
+/* The controllers talk to the server over a Unix socket; HTTP/1.1 needs a connection for each
+ * watch. */
+static void make_remote(struct fixture *f, enum http_protocol protocol)
+{
+    char path[64];
+    struct err err = {0};
+    (void)snprintf(path, sizeof(path), "/tmp/orchestrator-test-%d.sock", (int)getpid());
+    struct http_server_config sc = {.loop = f->loop, .handler = handle, .arg = f->server};
+    assert_int_equal(http_server_new(&sc, &f->http_server), 0);
+    if (http_server_listen_unix(f->http_server, path, 0600, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    struct http_client_config cc = {.loop = f->loop,
+                                    .host = "localhost",
+                                    .unix_path = path,
+                                    .protocol = protocol,
+                                    .max_connections = 64};
+    assert_int_equal(http_client_new(&cc, &f->http_client), 0);
+    f->remote = api_client_http(f->http_client, f->loop);
+    assert_non_null(f->remote);
+}
+
+struct variant {
+    int64_t node_grace_ms;
+    bool http;
+    enum http_protocol protocol;
+};
+
+static int setup_with(void **state, const struct variant *v)
 {
     struct fixture *f = mem_zalloc(sizeof(*f));
     struct err err = {0};
@@ -348,8 +387,11 @@ static int setup_with(void **state, int64_t node_grace_ms)
     f->server = api_server_new(f->loop, f->store, NULL, &err);
     assert_non_null(f->server);
     f->client = api_client_local(f->server, "test");
-    struct orchestrator_opts opts = {.node_grace_ms = node_grace_ms, .orphan_grace_ms = 100};
-    f->o = orchestrator_start(f->client, f->loop, &opts);
+    if (v->http) {
+        make_remote(f, v->protocol);
+    }
+    struct orchestrator_opts opts = {.node_grace_ms = v->node_grace_ms, .orphan_grace_ms = 100};
+    f->o = orchestrator_start(f->remote ? f->remote : f->client, f->loop, &opts);
     assert_non_null(f->o);
     struct informer_opts io = {.kind = kind_of("Pod"), .changed = kubelet_sees, .arg = f};
     f->pods = informer_new(f->client, f->loop, &io);
@@ -360,12 +402,22 @@ static int setup_with(void **state, int64_t node_grace_ms)
 
 static int setup(void **state)
 {
-    return setup_with(state, 0);
+    return setup_with(state, &(struct variant){0});
 }
 
 static int setup_short_grace(void **state)
 {
-    return setup_with(state, 400);
+    return setup_with(state, &(struct variant){.node_grace_ms = 400});
+}
+
+static int setup_http1(void **state)
+{
+    return setup_with(state, &(struct variant){.http = true, .protocol = HTTP_PROTOCOL_1});
+}
+
+static int setup_http2(void **state)
+{
+    return setup_with(state, &(struct variant){.http = true, .protocol = HTTP_PROTOCOL_2});
 }
 
 static void on_closed(void *arg, int code)
@@ -386,6 +438,9 @@ static int teardown(void **state)
     orchestrator_stop(f->o);
     (void)wait_ms(f, 20, never, NULL); /* what the kubelet has asked is answered */
     informer_free(f->pods);
+    api_client_free(f->remote);
+    http_client_free(f->http_client);
+    http_server_free(f->http_server);
     api_client_free(f->client);
     api_server_free(f->server);
     store_close(f->store, on_closed, &closed);
@@ -762,6 +817,8 @@ static void hundreds_of_pods_are_placed_quickly(void **state)
                   (long long)((mono_now().us - begin) / 1000));
 }
 
+#define HTTP1(fn) cmocka_unit_test_setup_teardown(fn, setup_http1, teardown)
+#define HTTP2(fn) cmocka_unit_test_setup_teardown(fn, setup_http2, teardown)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(int argc, char **argv)
@@ -786,6 +843,14 @@ int main(int argc, char **argv)
         TEST(a_no_execute_taint_moves_pods_away),
         TEST(a_pod_waits_for_a_node_and_then_runs),
         TEST(hundreds_of_pods_are_placed_quickly),
+        /* The same over HTTP. */
+        HTTP1(a_new_image_rolls_out_and_can_be_undone),
+        HTTP1(deleting_a_deployment_deletes_what_it_made),
+        HTTP1(a_namespace_goes_with_everything_in_it),
+        HTTP2(a_new_image_rolls_out_and_can_be_undone),
+        HTTP2(orphaned_sets_are_adopted_again),
+        HTTP2(a_pod_waits_for_a_node_and_then_runs),
+        HTTP2(hundreds_of_pods_are_placed_quickly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

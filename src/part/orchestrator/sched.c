@@ -12,8 +12,9 @@
 #include "sched_private.h"
 
 #define KEY_SIZE 520
-#define ENOUGH_NODES 100 /* feasible nodes among which to choose; above it the search ends early \
-                          */
+#define ENOUGH_NODES                                                            \
+    100 /* feasible nodes among which to choose; above it the search ends early \
+         */
 
 static struct str pod_key(char *buf, const char *ns, const char *name)
 {
