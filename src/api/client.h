@@ -41,8 +41,8 @@ struct api_request {
     const char *label_selector;
     const char *field_selector;
     const char *resource_version; /* of a list: "not older than" */
-    int64_t limit;              /* of a list: at most so many items; 0 = all */
-    const char *continue_token; /* of a list: metadata.continue of the page before */
+    int64_t limit;                /* of a list: at most so many items; 0 = all */
+    const char *continue_token;   /* of a list: metadata.continue of the page before */
     const char *field_manager;
     const char *precondition_uid; /* delete */
     const char *propagation;      /* delete: "Background", "Foreground", "Orphan" */
@@ -111,7 +111,8 @@ void api_watch_stop(struct api_watch *w); /* NULL is fine; no callback comes aft
 
 /* The in-process client acts as `user` (with groups system:masters); server must outlive it. */
 struct api_client *api_client_local(struct api_server *server, const char *user);
-/* Over HTTP; http is borrowed and must outlive the client. */
+/* Over HTTP; http is borrowed and must outlive the client. Over HTTP/1.1 each watch keeps a
+ * connection: give http more max_connections than there are watches. */
 struct api_client *api_client_http(struct http_client *http, struct io_loop *loop);
 void api_client_free(struct api_client *c); /* no call may be under way; NULL is fine */
 

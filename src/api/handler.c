@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The frame of every operation: authorization, dispatch, answers, and the way into the store. */
-#include "api/handler_private.h"
+#include "api/handler.h"
 
+#include "api/handler_private.h"
 #include "api/authz.h"
 #include "api/server_private.h"
 #include "base/limits.h"

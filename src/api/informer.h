@@ -31,8 +31,8 @@ struct informer *informer_new(struct api_client *c, struct io_loop *loop,
                               const struct informer_opts *opts);
 void informer_free(struct informer *inf); /* no callback comes afterwards; NULL is fine */
 bool informer_synced(const struct informer *inf);
-/* The revision that the copy is known to have reached; 0 before the first list. A writer that saw its write
- * acknowledged with revision r knows that the copy reflects it once this is >= r. */
+/* The revision that the copy is known to have reached; 0 before the first list. A writer that saw
+ * its write acknowledged with revision r knows that the copy reflects it once this is >= r. */
 int64_t informer_rev(const struct informer *inf);
 size_t informer_len(const struct informer *inf);
 struct api_item *informer_get(struct informer *inf, const char *ns,
