@@ -100,14 +100,14 @@ void exchange_refuse(struct http_exchange *x, int status, const char *text)
     void *arg = x->close_arg;
     x->on_close = NULL;
     c->keep_alive = false;
+    if (fn) {
+        fn(arg); /* before the reply: what arg points to may lie in the exchange's arena */
+    }
     if (x->started) {
         http_exchange_abort(x);
     } else {
         const char *type = server_error_body(c->server, status, text, &body);
         http_reply_text(x, status, type, buf_str(&body));
-    }
-    if (fn) {
-        fn(arg);
     }
 }
 
