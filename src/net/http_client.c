@@ -287,8 +287,9 @@ void call_finish(struct http_call *call)
 void call_fail(struct http_call *call, int code, const char *text)
 {
     struct err err;
-    (void)err_set(&err, code, STR_FMT " http://%s" STR_FMT ": %s", STR_ARG(call->head.method),
-                  call->client->authority, STR_ARG(call->head.target), text);
+    (void)err_set(&err, code, STR_FMT " %s://%s" STR_FMT ": %s", STR_ARG(call->head.method),
+                  call->client->cfg.tls ? "https" : "http", call->client->authority,
+                  STR_ARG(call->head.target), text);
     end_call(call);
     call->ops->on_error(call, call->arg, &err);
 }

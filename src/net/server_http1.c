@@ -193,6 +193,14 @@ static bool may_parse(struct server_conn *c)
     return !x->body_done && exchange_takes_body(x);
 }
 
+/* Something happened: the time-outs run anew. */
+static void rearm(struct server_conn *c)
+{
+    if (!c->closing) {
+        conn_set_timer(c);
+    }
+}
+
 /* One event; false when the input is used up. */
 static bool step(struct server_conn *c, struct str *in)
 {
@@ -213,16 +221,12 @@ static bool step(struct server_conn *c, struct str *in)
         return false;
     case HTTP1_HEAD:
         start_exchange(c, &ev);
-        if (!c->closing) {
-            conn_set_timer(c);
-        }
+        rearm(c);
         return true;
     case HTTP1_BODY:
         if (c->x) {
             exchange_body(c->x, ev.data);
-            if (!c->closing) {
-                conn_set_timer(c);
-            }
+            rearm(c);
         } else {
             drop_body(c, ev.data.n);
         }
@@ -231,9 +235,7 @@ static bool step(struct server_conn *c, struct str *in)
         c->dropped = 0;
         if (c->x) {
             exchange_body_end(c->x);
-            if (!c->closing) {
-                conn_set_timer(c);
-            }
+            rearm(c);
         }
         return true;
     case HTTP1_ERROR:
