@@ -10,6 +10,8 @@
 #include "base/metrics.h"
 #include "http_server_private.h"
 
+#define DROP_MAX ((size_t)1 << 20) /* of a body that nobody wants while a reply is streamed */
+
 static bool is_http2(const struct http_exchange *x)
 {
     return x->conn->kind == CONN_HTTP2;
@@ -149,15 +151,27 @@ void http_exchange_on_close(struct http_exchange *x, void (*fn)(void *arg), void
 
 /* ---- the body ---- */
 
-bool exchange_takes_body(const struct http_exchange *x)
+bool exchange_wants_body(const struct http_exchange *x)
 {
     return x->mode == BODY_COLLECT || (x->mode == BODY_READ && !x->paused);
+}
+
+bool exchange_takes_body(const struct http_exchange *x)
+{
+    return x->mode == BODY_DROP || exchange_wants_body(x);
 }
 
 void exchange_body(struct http_exchange *x, struct str data)
 {
     if (x->mode == BODY_READ) {
         x->on_data(x, data, x->body_arg);
+        return;
+    }
+    if (x->mode == BODY_DROP) {
+        x->dropped += data.n;
+        if (x->dropped > DROP_MAX) {
+            exchange_refuse(x, 413, "the request body is too large");
+        }
         return;
     }
     if (data.n > x->limit - MIN_OF(x->limit, buf_len(&x->body))) {
@@ -170,7 +184,7 @@ void exchange_body(struct http_exchange *x, struct str data)
 /* Tells the end when somebody listens and all before it was told. */
 static void tell_end(struct http_exchange *x)
 {
-    if (!x->body_done || x->body_told || !exchange_takes_body(x)) {
+    if (!x->body_done || x->body_told || !exchange_wants_body(x)) {
         return;
     }
     if (x->mode == BODY_READ) {
@@ -212,6 +226,9 @@ static void on_body_task(void *arg)
     if (!x->live || !exchange_takes_body(x)) {
         return;
     }
+    if (x->mode == BODY_DROP) {
+        buf_fini(&x->body);
+    }
     if (is_http2(x) && x->held) {
         http2_consume(x->conn->h2, x->id, x->held);
         loop_defer(http_exchange_loop(x), &x->conn->task);
@@ -240,7 +257,7 @@ static void want_body(struct http_exchange *x)
     }
     if (!is_http2(x)) {
         http1_conn_resume(x->conn);
-    } else if (x->expect_continue && !x->body_done) {
+    } else if (x->expect_continue && !x->body_done && exchange_wants_body(x)) {
         const struct http_headers none = {0};
         x->expect_continue = false;
         (void)http2_respond(x->conn->h2, x->id, 100, &none, false); /* a hint only */
@@ -362,6 +379,10 @@ int http_reply_start(struct http_exchange *x, int status, const struct http_head
 {
     check(x);
     assert(!x->started);
+    if (x->mode == BODY_HELD && !x->body_done) {
+        x->mode = BODY_DROP; /* nobody asked for it; reading on shows when the peer leaves */
+        want_body(x);
+    }
     if (is_http2(x)) {
         http2_exchange_reply(x, status, headers, n, !x->is_head && status != 204 && status != 304);
         return 0;

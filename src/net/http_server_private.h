@@ -88,7 +88,8 @@ struct http_exchange {
     bool paused, body_done, body_told;
     size_t limit;
     struct buf body; /* collected, or held until somebody wants it */
-    size_t held;     /* HTTP/2: bytes of it that the window still counts */
+    size_t dropped;
+    size_t held; /* HTTP/2: bytes of it that the window still counts */
     void (*collected)(struct http_exchange *x, struct str body, void *arg);
     void (*on_data)(struct http_exchange *x, struct str data, void *arg);
     void *body_arg;
@@ -149,7 +150,8 @@ void exchange_start(struct http_exchange *x, const struct http_head *head);
 /* A piece of the body; x may be gone afterwards. */
 void exchange_body(struct http_exchange *x, struct str data);
 void exchange_body_end(struct http_exchange *x);
-bool exchange_takes_body(const struct http_exchange *x);
+bool exchange_takes_body(const struct http_exchange *x); /* to use it or to drop it */
+bool exchange_wants_body(const struct http_exchange *x);
 /* The peer is gone: tells the handler and frees x. */
 void exchange_lost(struct http_exchange *x);
 /* The server itself answers; the handler gets on_close. x is gone afterwards. */

@@ -212,6 +212,30 @@ static void a_client_may_leave_at_any_byte(void **state)
     raw_close(&r);
 }
 
+static void a_streamed_reply_ends_when_a_client_with_an_unread_body_leaves(void **state)
+{
+    struct raw r;
+    (void)state;
+    raw_open(&r);
+    say(&r, "GET /stream?n=100000000 HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\nabc");
+    for (int i = 0; i < 30; i++) {
+        static const char body[30000];
+        assert_true(stream_write(r.s, body, i < 29 ? sizeof body : 10) >= 0);
+        turn(&r, 3);
+    }
+    stream_read_stop(r.s);
+    stream_close(r.s);
+    turn(&r, 20);
+    assert_int_equal(r.b.lost, 1);
+    raw_connect(&r);
+    say(&r, "POST /never HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
+    stream_close(r.s);
+    turn(&r, 20);
+    assert_int_equal(r.b.lost, 2);
+    raw_connect(&r);
+    raw_close(&r);
+}
+
 static void every_byte_may_come_alone(void **state)
 {
     struct raw r;
@@ -333,6 +357,7 @@ int main(void)
         cmocka_unit_test(http_1_0_gets_plain_replies),
         cmocka_unit_test(what_follows_an_upgrade_belongs_to_the_new_protocol),
         cmocka_unit_test(a_client_may_leave_at_any_byte),
+        cmocka_unit_test(a_streamed_reply_ends_when_a_client_with_an_unread_body_leaves),
         cmocka_unit_test(every_byte_may_come_alone),
         cmocka_unit_test(out_of_memory_never_kills_the_server),
         cmocka_unit_test(a_head_that_does_not_end_times_out),

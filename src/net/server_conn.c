@@ -131,7 +131,7 @@ void conn_set_timer(struct server_conn *c)
     if (c->ping_ms > 0) {
         ms = c->ping_ms;
     } else if (busy(c)) {
-        bool body = c->x && !c->x->body_done && exchange_takes_body(c->x);
+        bool body = c->x && !c->x->body_done && exchange_wants_body(c->x);
         ms = body ? cfg->body_timeout_ms : cfg->write_timeout_ms;
     } else if (c->kind == CONN_UNKNOWN || (c->x && !c->x->live)) {
         ms = cfg->head_timeout_ms;
@@ -172,7 +172,7 @@ static void on_timer(void *arg)
     if (c->ping_ms > 0) {
         ping_tick(c);
     } else if (busy(c)) {
-        bool body = c->x && !c->x->body_done && exchange_takes_body(c->x);
+        bool body = c->x && !c->x->body_done && exchange_wants_body(c->x);
         if (body) {
             exchange_refuse(c->x, 408, "the request body did not arrive in time");
         } else if (stalled(c)) {

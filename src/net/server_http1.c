@@ -250,7 +250,7 @@ static void parse(struct server_conn *c, struct str *in)
     c->feeding = true;
     c->unparsed = in;
     while (may_parse(c)) {
-        if (c->x && c->x->live && c->x->expect_continue && exchange_takes_body(c->x)) {
+        if (c->x && c->x->live && c->x->expect_continue && exchange_wants_body(c->x)) {
             send_continue(c);
         }
         if (!step(c, in)) {
@@ -283,7 +283,7 @@ void http1_conn_feed(struct server_conn *c, const char *data, size_t n)
     }
     if (c->heard_eof) {
         http1_conn_eof(c);
-    } else if (buf_len(&c->in) > READ_AHEAD || (!may_parse(c) && !(c->x && c->x->body_done))) {
+    } else if (buf_len(&c->in) > READ_AHEAD) {
         stream_read_stop(c->stream);
     } else {
         stream_read_start(c->stream);
