@@ -390,8 +390,10 @@ int replica_pod_gone(struct replica *r, const char *ns, const char *name, const 
                           .key = str_of(key),
                           .value = str_of(value),
                           .expected_rev = STORE_ANY_REV};
-    int rc = arena_failed(&a) ? err_sys(err, -ENOMEM, "queue the end of %s", object)
-                              : submit(r, &op, 1, err);
+    int rc = arena_failed(&a) ? err_sys(err, -ENOMEM, "queue the end of %s", object) : 0;
+    if (rc == 0 && !store_get_latest(r->store, op.key)) {
+        rc = submit(r, &op, 1, err);
+    }
     arena_fini(&a);
     return rc;
 }
