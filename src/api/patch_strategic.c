@@ -200,7 +200,10 @@ static void merge_list_of_primitives(struct smp *s, const struct json *target,
 {
     struct json *deleted = json_object(s->arena);
     JSON_FOR_EACH (item, delete_list) {
-        json_set_n(deleted, key_text(s, item), json_bool(s->arena, true));
+        struct str key = key_text(s, item);
+        if (key.p) {
+            json_set_n(deleted, key, json_bool(s->arena, true));
+        }
     }
     JSON_FOR_EACH (item, target) {
         struct str key = key_text(s, item);
@@ -376,10 +379,13 @@ static int read_retain_keys(struct smp *s, const struct json *patch, struct json
         return 0;
     }
     struct json *set = json_object(s->arena);
-    JSON_FOR_EACH (item, list) {
-        json_set_n(set, json_text(item), json_bool(s->arena, true));
-    }
     bool bad = list->type != JSON_ARRAY;
+    JSON_FOR_EACH (item, list) {
+        bad = bad || item->type != JSON_STRING;
+        if (!bad) {
+            json_set_n(set, json_text(item), json_bool(s->arena, true));
+        }
+    }
     JSON_FOR_EACH_MEMBER (m, patch) {
         struct str key = str_n(m->key, m->key_n);
         bad = bad || (!is_directive(key) && m->value->type != JSON_NULL && !json_get_n(set, key));
