@@ -198,8 +198,8 @@ static enum verdict judge(const struct send *s, int status, struct str body)
             return VERDICT_PATCH;
         }
         return s->type == SEND_STATUS && !about_uid ? VERDICT_RETRY : VERDICT_DONE;
-    case 403:
-        return s->type == SEND_EVENT ? VERDICT_DONE : VERDICT_FORBIDDEN; /* a namespace that ends */
+    case 403: /* a namespace that ends; a pod of that name that is another node's by now */
+        return is_node(s) ? VERDICT_FORBIDDEN : VERDICT_DONE;
     case 401:
         return VERDICT_FORBIDDEN;
     case 400:
@@ -226,8 +226,8 @@ static void answered(void *arg, int code, const struct http_response *resp, stru
         return;
     }
     enum verdict v = judge(s, resp->status, body);
-    bool expected = resp->status == 404 || resp->status == 409 ||
-                    (s->type == SEND_EVENT && resp->status == 403);
+    bool expected =
+        resp->status == 404 || resp->status == 409 || (resp->status == 403 && v == VERDICT_DONE);
     if (resp->status >= 400 && !expected) {
         log_warn("the parent answered %d to %s: %.*s%s", resp->status, s->key,
                  (int)MIN_OF(body.n, (size_t)300), body.p ? body.p : "",
