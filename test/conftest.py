@@ -14,9 +14,10 @@ def pytest_runtest_protocol(item):
         pytest.fail(f"no end after {seconds} s (TEST_TIMEOUT)")
 
     before = signal.signal(signal.SIGALRM, on_alarm)
-    signal.alarm(seconds)
+    # Again after a minute, for a clean-up that hangs, too.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 60)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

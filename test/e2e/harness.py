@@ -260,7 +260,7 @@ class Edge(Program):
         found = []
         for pid in all_pids():
             text = read_proc(pid, "cgroup")
-            if f"/{self.cgroup}" in text and bare in text:
+            if f"/{self.cgroup}/kubepods" in text and bare in text:
                 found.append(pid)
         return found
 

@@ -5,7 +5,7 @@ import random
 import time
 
 from harness import (configmap, configmaps_path, deployment, deployments_path, ignore_missing, is_ready, pod,
-                     pods_path, until)
+                     pods_path, read_proc, until)
 
 NS = "weather"
 STEPS = 30
@@ -120,8 +120,12 @@ def test_after_rough_weather_everybody_agrees(own_host):
     crew = until("what was asked for last runs", settled)
     until("the node tells the same", lambda: view(api) == view(edge.local_api()))
     wanted = {c[0].split("://")[-1] for _, _, containers in view(api).values() for c in containers}
-    until("nothing else runs on the machine", lambda: all(
-        any(c in groups_of(p) for c in wanted) for p in edge.container_pids()))
+
+    def strangers():
+        return {p: groups_of(p) + cmdline_of(p) for p in edge.container_pids()
+                if not any(c in groups_of(p) for c in wanted)}
+
+    until("nothing else runs on the machine", lambda: no_strangers(strangers()))
     assert all(edge.container_pids(c) for c in wanted)
     k = center.kubectl().within(NS)
     for p in crew:
@@ -133,9 +137,14 @@ def test_after_rough_weather_everybody_agrees(own_host):
         ignore_missing(lambda: api.delete(pods_path(NS, name)))
 
 
+def no_strangers(found):
+    assert not found, found
+    return True
+
+
 def groups_of(pid):
-    try:
-        with open(f"/proc/{pid}/cgroup") as f:
-            return f.read()
-    except OSError:
-        return ""
+    return read_proc(pid, "cgroup")
+
+
+def cmdline_of(pid):
+    return read_proc(pid, "cmdline").replace("\0", " ")
