@@ -415,20 +415,15 @@ static void handle_resource(struct server_call *call)
         start_watch(call);
         return;
     }
-    switch (call->op.verb) {
-    case HANDLER_GET:
-    case HANDLER_LIST:
+    if (call->op.verb == HANDLER_GET || call->op.verb == HANDLER_LIST) {
         run(call);
-        break;
-    case HANDLER_PATCH:
-        if (!patch_type(call)) {
-            return;
-        }
-        /* fall through */
-    default:
-        http_exchange_on_close(call->x, call_closed, call);
-        http_exchange_collect_body(call->x, LIMIT_BODY, body_done, call);
+        return;
     }
+    if (call->op.verb == HANDLER_PATCH && !patch_type(call)) {
+        return;
+    }
+    http_exchange_on_close(call->x, call_closed, call);
+    http_exchange_collect_body(call->x, LIMIT_BODY, body_done, call);
 }
 
 static void handle_path(struct server_call *call)
