@@ -84,6 +84,12 @@ static void on_body(struct http_exchange *x, struct str text, void *arg)
         }
         (void)cstr_copy(j->name, sizeof(j->name), name.p); /* fits, as checked */
     }
+    /* A token must not be enough to take over a node that is there and well. */
+    struct sync_node *n = map_get(&j->parent->nodes, str_of(j->name));
+    if (!j->renew && n && n->conn) {
+        api_reply_error(x, -E_CONFLICT, "a node of that name is connected");
+        return;
+    }
     const char *csr = checked_csr(x, body);
     if (csr) {
         reply_certificate(j->parent, x, j->name, csr);

@@ -18,6 +18,7 @@
 #include "parent_private.h"
 
 #define QUEUE_HIGH ((ssize_t)256 << 10)
+#define RENEW_MIN_US 200000
 
 struct ref_watch {
     struct list wants; /* struct want.ref_link */
@@ -50,6 +51,7 @@ struct conn {
     int state;
     bool bookmark_due, broken;
     int echoes; /* heartbeats to answer */
+    struct mono renewed;
 };
 
 static void conn_free(struct conn *c);
@@ -412,7 +414,11 @@ static void heartbeats(struct conn *c, struct str data)
     }
     if (c->echoes > 0) {
         c->echoes = 1; /* one answer tells as much as many */
-        parent_lease_renew(c->parent, c->node->name);
+        struct mono now = mono_now();
+        if (now.us - c->renewed.us >= RENEW_MIN_US) {
+            c->renewed = now;
+            parent_lease_renew(c->parent, c->node->name);
+        }
         loop_defer(c->parent->loop, &c->pump);
     }
 }

@@ -32,7 +32,7 @@
 #include "sync/replica.h"
 
 #define STOP_POLL_MS 20
-#define STOP_MAX_MS 20000
+#define STOP_MAX_MS 5000
 #define RENEWAL_LOOK_MS ((int64_t)12 * 3600 * 1000)
 #define HISTORY_COUNT 1024
 #define HISTORY_BYTES ((size_t)2 << 20)
@@ -52,6 +52,7 @@ struct edge {
     struct io_timer renewal, stop;
     int64_t stop_waited_ms;
     bool stopping;
+    bool leave; /* the process ends with operations under way */
 };
 
 static char *in_state(const struct edge *e, const char *name)
@@ -255,20 +256,24 @@ static void close_parts(struct edge *e)
     replica_free(TAKE_PTR(e->replica));
 }
 
-/* What the runtime has begun is let finish: a container must not be left half made. */
+/* What the runtime has begun is let finish, so that no container is left half made; but a container
+ * that takes its time to end is left to the next agent, which finds everything as it is. */
 static void stop_when_idle(void *arg)
 {
     struct edge *e = arg;
     e->stop_waited_ms += STOP_POLL_MS;
-    if (infra_busy(e->infra) > 0 && e->stop_waited_ms < STOP_MAX_MS) {
+    size_t busy = infra_busy(e->infra);
+    if (busy > 0 && e->stop_waited_ms < STOP_MAX_MS) {
         return;
     }
     io_timer_stop(&e->stop);
-    if (infra_busy(e->infra) > 0) {
-        log_warn("%zu operations do not end, ignoring", infra_busy(e->infra));
-        _exit(1);
+    if (busy > 0) {
+        log_info("%zu operations are left to the next agent", busy);
+        e->leave = true;
+        http_server_free(TAKE_PTR(e->http));
+    } else {
+        close_parts(e);
     }
-    close_parts(e);
     store_close(TAKE_PTR(e->store), on_store_closed, e);
 }
 
@@ -339,6 +344,9 @@ static int run(const struct edge_options *o, struct err *err)
     } else {
         loop_run(e.loop);
         log_info("stopped");
+    }
+    if (e.leave) {
+        _exit(0);
     }
     loop_free(e.loop);
     return rc;
