@@ -207,9 +207,9 @@ static void adopted(struct runtime_op *op, int code)
     if (code < 0) {
         log_error("find running containers: %s", op->err.text);
     }
-    find_remains(inf);
     inf->ready = true;
     list_pods(inf);
+    find_remains(inf); /* after the list: what is known has its name from there */
     drain(inf);
     size_t known = 0;
     MAP_FOR_EACH (slot, &inf->pods) {
