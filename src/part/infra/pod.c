@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "api/object.h"
+#include "base/metrics.h"
 #include "infra_private.h"
 #include "sync/digest.h"
 
@@ -363,6 +364,7 @@ static void begin(struct pod *p)
         sm_move(&p->sm, POD_RUNNING);
     } else {
         /* A new sandbox: what had ended with the old one runs again, init containers first. */
+        metric_add(METRIC_POD_STARTS, 1);
         for (size_t i = 0; i < p->n_slots; i++) {
             if (p->slots[i].init || !slot_finished(&p->slots[i])) {
                 slot_rearm(&p->slots[i]);
