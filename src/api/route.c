@@ -26,6 +26,9 @@ static int split(struct arena *a, struct str path, struct segments *out)
             out->n++;
             return 0;
         }
+        if (memchr(head.p, '\0', head.n)) {
+            return -E_INVAL;
+        }
         bool plain = memchr(head.p, '%', head.n) == NULL;
         const char *s = plain ? arena_strndup(a, head.p, head.n) : percent_decode(a, head, false);
         if (!s) {
