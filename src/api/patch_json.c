@@ -364,11 +364,12 @@ int patch_json(struct arena *a, const struct json *target, const struct json *op
                        LIMIT_PATCH_OPS, json_len(ops));
     }
     struct json_patch p = {.arena = a, .doc = json_clone(a, target), .err = err};
-    JSON_FOR_EACH (op, ops) {
-        int r = arena_failed(a) ? -E_NOMEM : apply(&p, op);
-        if (r < 0) {
-            return r == -E_NOMEM ? err_set(err, r, "out of memory") : r;
-        }
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < json_len(ops) && !arena_failed(a); i++) {
+        r = apply(&p, json_at(ops, i));
+    }
+    if (r < 0 && !arena_failed(a)) {
+        return r;
     }
     if (arena_failed(a) || !p.doc) {
         return err_set(err, -E_NOMEM, "out of memory");

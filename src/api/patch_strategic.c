@@ -498,8 +498,8 @@ int patch_strategic(struct arena *a, const struct schema_type *type, const struc
     }
     int r = merge_map(&s, type, json_is(target, JSON_OBJECT) ? target : NULL, patch,
                       LIMIT_JSON_DEPTH + 1, &out);
-    if (r == 0 && arena_failed(a)) {
-        r = err_set(err, -E_NOMEM, "out of memory");
+    if (arena_failed(a)) {
+        r = err_set(err, -E_NOMEM, "out of memory"); /* whatever else it led to */
     }
     if (r == 0) {
         *ret = out;

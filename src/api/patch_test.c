@@ -369,6 +369,35 @@ static void deep_patches_are_refused_not_followed(void **state)
     assert_int_equal(run_pod(deeper, deeper, &out, NULL), -E_LIMIT);
 }
 
+/* The arena fails at one point after the other. */
+static void lack_of_memory_is_told(void **state)
+{
+    struct json *target =
+        json_of("{'metadata':{'finalizers':['a','b']},'spec':{'containers':[{'name':'a'},{"
+                "'name':'side'}],'volumes':[{'name':'v','emptyDir':{}}]}}");
+    struct json *patch = json_of(
+        "{'metadata':{'$deleteFromPrimitiveList/finalizers':['a'],'finalizers':['c']},'spec':{"
+        "'$setElementOrder/containers':[{'name':'n'},{'name':'a'}],'containers':[{'name':'n'},{'name':'side',"
+        "'$patch':'delete'}],'volumes':[{'$retainKeys':['name','hostPath'],'name':'v','hostPath':{}}]}}");
+    struct json *ops =
+        json_of("[{'op':'copy','from':'/spec','path':'/x~1y'},{'op':'move','from':"
+                "'/metadata','path':'/m'},{'op':'add','path':'/spec/containers/0','value':{}}]");
+    for (int fn = 0; fn < 3; fn++) {
+        int r = -E_NOMEM;
+        for (size_t cap = 64; r == -E_NOMEM; cap += 40) {
+            struct arena a;
+            struct json *out = NULL;
+            arena_init(&a, cap);
+            r = fn == 0   ? patch_json(&a, target, ops, &out, NULL)
+                : fn == 1 ? patch_merge(&a, target, patch, &out, NULL)
+                          : patch_strategic(&a, kind_find_api("v1", "Pod")->type, target, patch,
+                                            &out, NULL);
+            arena_fini(&a);
+        }
+        assert_int_equal(r, 0);
+    }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -381,6 +410,7 @@ int main(void)
         TEST(element_order_is_kept_for_what_only_the_server_has),
         TEST(a_nodes_conditions_and_taints_patch_as_recorded),
         TEST(deep_patches_are_refused_not_followed),
+        TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

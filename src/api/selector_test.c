@@ -226,6 +226,25 @@ static void field_selectors_match(void **state)
     }
 }
 
+static void lack_of_memory_is_told(void **state)
+{
+    struct json *j = json_of("{\"matchLabels\":{\"a\":\"b\"},\"matchExpressions\":[{\"key\":\"x\","
+                             "\"operator\":\"In\",\"values\":[\"p\",\"q\"]}]}");
+    for (int fn = 0; fn < 3; fn++) {
+        int r = -E_NOMEM;
+        for (size_t cap = 16; r == -E_NOMEM; cap += 16) {
+            struct arena a;
+            struct selector *s = NULL;
+            arena_init(&a, cap);
+            r = fn == 0   ? selector_parse(&a, "a=b,c in (d,e),!f", &s, NULL)
+                : fn == 1 ? selector_parse_fields(&a, "a=b\\,c,d!=e", &s, NULL)
+                          : selector_from_json(&a, j, &s, NULL);
+            arena_fini(&a);
+        }
+        assert_int_equal(r, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +254,7 @@ int main(void)
         cmocka_unit_test(selector_objects_match),
         cmocka_unit_test(bad_selector_objects_are_refused),
         cmocka_unit_test(field_selectors_match),
+        cmocka_unit_test(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

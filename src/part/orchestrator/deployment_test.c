@@ -491,6 +491,32 @@ static void scaling_tells_what_it_did(void **state)
     assert_string_equal(plan.events[0].text, want);
 }
 
+/* The arena fails at one point after the other; the step must say so. */
+static void lack_of_memory_is_told(void **state)
+{
+    struct sim s;
+    struct err err;
+    sim_init(&s, 11, "1", "0", 3);
+    finish(&s, 11);
+    set_template(&s, 1);
+    for (size_t cap = 64;; cap += 40) {
+        struct arena a;
+        struct plan plan;
+        struct json *sets[] = {json_clone(&arena, s.sets[0].rs)};
+        struct deployment_in in = {
+            .deployment = json_clone(&arena, s.d), .sets = sets, .n = 1, .now = {5000000}};
+        arena_init(&a, cap);
+        plan_init(&plan, &a);
+        int r = deployment_reconcile(&in, &plan, &err);
+        bool told = r == -E_NOMEM || plan_failed(&plan);
+        arena_fini(&a);
+        if (!told) {
+            assert_int_equal(r, 0);
+            break;
+        }
+    }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -506,6 +532,7 @@ int main(void)
         TEST(recreate_waits_for_the_last_old_pod),
         TEST(a_taken_name_counts_a_collision),
         TEST(scaling_tells_what_it_did),
+        TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

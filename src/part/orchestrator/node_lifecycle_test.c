@@ -262,6 +262,33 @@ static void a_namespace_is_emptied_checked_and_then_let_go(void **state)
     assert_int_equal(json_len(json_path(plan.actions[0].req.body, "spec.finalizers")), 0);
 }
 
+/* The arena fails at one point after the other; the step must say so. */
+static void lack_of_memory_is_told(void **state)
+{
+    struct list pods;
+    struct pod_facts *p = a_pod("True", "");
+    list_init(&pods);
+    list_push_back(&pods, &p->by_node);
+    for (int kind = 0; kind < 3; kind++) {
+        bool told = true;
+        for (size_t cap = 64; told; cap += 40) {
+            struct arena a;
+            struct plan plan;
+            struct json *node = kind == 0   ? a_node("True", "x", "{}")
+                                : kind == 1 ? a_node("Unknown", "x", "{}")
+                                            : a_node("False", "x", NOT_READY);
+            struct node_in in = {
+                .node = node, .silent_ms = kind == 0 ? 60000 : 0, .grace_ms = 50000, .pods = &pods};
+            arena_init(&a, cap);
+            plan_init(&plan, &a);
+            node_reconcile(&in, &plan);
+            told = plan_failed(&plan);
+            arena_fini(&a);
+        }
+    }
+    pod_facts_free(p);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -274,6 +301,7 @@ int main(void)
         TEST(pods_of_a_node_that_is_not_ready_are_not_ready),
         TEST(the_collector_decides_by_its_owners),
         TEST(a_namespace_is_emptied_checked_and_then_let_go),
+        TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

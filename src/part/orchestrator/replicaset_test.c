@@ -302,6 +302,32 @@ static void the_index_finds_pods_by_owner_node_and_namespace(void **state)
     pod_index_free(x);
 }
 
+/* The arena fails at one point after the other; the step must say so. */
+static void lack_of_memory_is_told(void **state)
+{
+    struct pod_facts *pods[] = {
+        with(a_pod("orphan", "Running", "n1", true), "", "app\0web\0"),
+        with(a_pod("stranger", "Running", "n1", true), "rs-uid", "app\0db\0"),
+        a_pod("a", "Running", "n1", true),
+    };
+    for (size_t cap = 64;; cap += 40) {
+        struct arena a;
+        struct plan plan;
+        struct err err;
+        struct replicaset_in in = {
+            .rs = a_set(cap % 3 ? 1 : 7), .pods = pods, .n = 3, .may_manage = true};
+        arena_init(&a, cap);
+        plan_init(&plan, &a);
+        int r = replicaset_reconcile(&in, &plan, &err);
+        bool told = r == -E_NOMEM || plan_failed(&plan);
+        arena_fini(&a);
+        if (!told && cap > 40000) {
+            assert_int_equal(r, 0);
+            break;
+        }
+    }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -318,6 +344,7 @@ int main(void)
         TEST(a_failure_shows_as_a_condition_and_goes_away),
         TEST(a_set_that_is_being_deleted_touches_no_pod),
         TEST(the_index_finds_pods_by_owner_node_and_namespace),
+        TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -400,6 +400,41 @@ static void five_thousand_pods_are_placed_in_moments(void **state)
                   (long long)((mono_now().us - begin) / 1000));
 }
 
+/* The arena fails at one point after the other; the decision must say so or be right. */
+static void lack_of_memory_is_told(void **state)
+{
+    static const char pod[] =
+        "{'metadata':{'labels':{'app':'web'},'ownerReferences':[{'uid':'rs','controller':true}]},'spec':{"
+        "'nodeSelector':{'zone':'a'},'containers':[{'ports':[{'hostPort':80}],'image':'i'}],"
+        "'tolerations':[{'key':'x'}],'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'zone',"
+        "'whenUnsatisfiable':'DoNotSchedule','labelSelector':{'matchLabels':{'app':'web'}}}],'affinity':{"
+        "'podAffinity':{'" REQUIRED
+        "':[{'labelSelector':{'matchLabels':{'app':'db'}},'topologyKey':'zone'}],"
+        "'" PREFERRED
+        "':[{'weight':1,'podAffinityTerm':{'labelSelector':{},'topologyKey':'zone'}}]},"
+        "'podAntiAffinity':{'" REQUIRED
+        "':[{'labelSelector':{'matchLabels':{'app':'no'}},'topologyKey':"
+        "'zone'}]},'nodeAffinity':{'" REQUIRED
+        "':{'nodeSelectorTerms':[{'matchExpressions':[{'key':'zone',"
+        "'operator':'Exists'}]}]}}}}}";
+    add_node("n1", "{'metadata':{'labels':{'zone':'a'}}}");
+    add_node("n2", "{'spec':{'unschedulable':true,'taints':[{'key':'k','effect':'NoSchedule'}]}}");
+    add_pod("db", "n1", "{'metadata':{'labels':{'app':'db'}}}");
+    struct json *wanted = a_pod("new", pod);
+    for (size_t cap = 64;; cap += 40) {
+        struct arena a;
+        const char *node = NULL;
+        arena_init(&a, cap);
+        int r = sched_place(s, &a, wanted, &node, NULL);
+        arena_fini(&a);
+        if (r == 0) {
+            assert_string_equal(node, "n1");
+            break;
+        }
+        assert_int_equal(r, -E_NOMEM);
+    }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -419,6 +454,7 @@ int main(void)
         TEST(tolerations_cover_taints_as_kubernetes_says),
         TEST(no_execute_taints_leave_time_as_tolerated),
         TEST(five_thousand_pods_are_placed_in_moments),
+        TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
