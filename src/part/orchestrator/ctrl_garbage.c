@@ -22,7 +22,8 @@
 
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN "orphan"
-#define ABSENT_MAX 4096 /* remembered uids of owners that are gone */
+#define VERIFY_AGAIN_MS 1000 /* the server has it, the copy lags behind */
+#define ABSENT_MAX 4096      /* remembered uids of owners that are gone */
 
 struct gc_ref {
     struct list link; /* among the dependents of its owner */
@@ -274,7 +275,7 @@ static void plan_verify(struct garbage_ctrl *g, struct plan *plan, const struct 
             a->tag = arena_strdup(plan->arena, ref->uid);
         }
     }
-    plan_requeue(plan, 0);
+    plan_requeue(plan, VERIFY_AGAIN_MS);
 }
 
 /* ---- patches ---- */
@@ -421,6 +422,7 @@ static void action(struct controller *c, const char *key, const struct action *a
     }
     if (code == -E_NOENT || (code == 0 && strcmp(obj_uid(result), a->tag) != 0)) {
         remember_absent(self(c), a->tag);
+        workqueue_add(c->queue, key);
     }
 }
 

@@ -15,6 +15,7 @@
 
 #define ENDED_KEY "ended"
 #define ENDED_CHECK_MS 20000
+#define VERIFY_AGAIN_MS 1000 /* the server has it, the copy lags behind */
 #define GONE_RECHECK_MS 60000
 
 struct pod_gc_ctrl {
@@ -102,7 +103,7 @@ static void reconcile_node(struct controller *c, const char *node, struct plan *
     if (!map_get(&self(c)->gone, str_of(node))) {
         struct action *a = plan_get(plan, known_kinds()->node, NULL, node);
         a->flags = ACTION_F_ABSENT_OK;
-        plan_requeue(plan, 0);
+        plan_requeue(plan, VERIFY_AGAIN_MS);
         return;
     }
     LIST_FOR_EACH (l, pods) {
@@ -116,6 +117,7 @@ static void action(struct controller *c, const char *key, const struct action *a
 {
     if (a->req.verb == API_GET && code == -E_NOENT) {
         (void)map_put(&self(c)->gone, str_of(a->req.name), c, NULL); /* else it is asked again */
+        workqueue_add(c->queue, key);
     }
 }
 
