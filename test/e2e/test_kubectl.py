@@ -433,12 +433,19 @@ def test_patch_of_all_three_types(kk, api):
        '[{"op":"test","path":"/spec/paused","value":true},{"op":"replace","path":"/spec/paused",'
        '"value":false},{"op":"add","path":"/metadata/labels/new","value":"x"}]')
     assert api.get(path)["metadata"]["labels"]["new"] == "x"
-    before = api.get(path)["metadata"]["resourceVersion"]
     kk.fails("patch", "deploy", "p", "--type=json", "-p",
-             '[{"op":"test","path":"/spec/replicas","value":99}]')
-    assert "no change" in kk("patch", "deploy", "p", "--type=merge", "-p",
-                             '{"metadata":{"labels":{"new":"x"}}}')
-    assert api.get(path)["metadata"]["resourceVersion"] == before
+             '[{"op":"test","path":"/spec/replicas","value":99},{"op":"remove","path":"/metadata/labels/new"}]')
+    assert api.get(path)["metadata"]["labels"]["new"] == "x", "a patch happens whole or not at all"
+
+
+def test_a_patch_that_changes_nothing_writes_nothing(kk, api):
+    kk.apply(configmap("same", a="1"))
+    path = f"/api/v1/namespaces/{kk.namespace}/configmaps/same"
+    before = api.get(path)
+    for kind, body in (("merge", '{"data":{"a":"1"}}'), ("strategic", '{"data":{"a":"1"}}'),
+                       ("json", '[{"op":"replace","path":"/data/a","value":"1"}]')):
+        assert "no change" in kk("patch", "cm", "same", f"--type={kind}", "-p", body)
+    assert api.get(path) == before
 
 
 def test_patch_of_a_status(k, api):

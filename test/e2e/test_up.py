@@ -103,7 +103,7 @@ def test_up_twice_then_hello_then_down_leaves_nothing(machine):
     assert mounts_below(machine.state) == []
     assert machine.links() == links
     assert pod_rules(machine.rules()) == []
-    assert cgroups_named("selvedge") == groups
+    assert set(cgroups_named("selvedge")) <= set(groups)
     machine.down()
 
 
