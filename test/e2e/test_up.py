@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`selvedge up` and `down`: a center and an edge on this machine, twice harmless, and nothing left."""
+import contextlib
 import os
 import re
 import subprocess
@@ -61,8 +62,12 @@ class Machine:
         return run("nsenter", f"--net=/run/netns/{self.netns}", "--", "iptables-save", check=False)
 
     def close(self):
+        """Also after a failure nothing may stay."""
+        subprocess.run(["nsenter", f"--net=/run/netns/{self.netns}", "--", SELVEDGE, "down", "--state",
+                        self.state], stdin=subprocess.DEVNULL, capture_output=True)
         for pid in self.programs():
-            os.kill(pid, 9)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
         subprocess.run(["ip", "netns", "del", self.netns], capture_output=True)
 
 
@@ -73,8 +78,10 @@ def machine():
     try:
         yield machine
     finally:
-        machine.close()
-        host.close()
+        try:
+            machine.close()
+        finally:
+            host.close()
 
 
 def test_up_twice_then_hello_then_down_leaves_nothing(machine):
