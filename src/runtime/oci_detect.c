@@ -90,6 +90,17 @@ static int try_candidate(struct runtime *rt, const char *path, struct err *err)
     return r;
 }
 
+/* A runtime can fail for a passing reason (its process is killed with those of an earlier agent),
+ * and what is decided here holds for the agent's whole life: so it is asked three times. */
+static int try_patiently(struct runtime *rt, const char *path, struct err *err)
+{
+    int r = -E_NOTSUP;
+    for (int i = 0; i < 3 && r < 0; i++) {
+        r = try_candidate(rt, path, err);
+    }
+    return r;
+}
+
 /* What an agent that was killed while it probed left behind. */
 static int sweep_probe(void *arg, int dir_fd, const char *name)
 {
@@ -145,7 +156,7 @@ int oci_detect(struct runtime *rt, const char *wanted, struct err *err)
         if (!path) {
             continue;
         }
-        if (try_candidate(rt, path, &e) == 0) {
+        if (try_patiently(rt, path, &e) == 0) {
             return choose(rt, path) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
         }
         first = first.text[0] ? first : e;

@@ -194,7 +194,9 @@ def test_kill_of_the_center_loses_no_acknowledged_write_and_no_event(own_host):
     finally:
         over.set()
         if center.process:
-            center.api().post(configmaps_path(NS), configmap("wake-up"))
+            center.api().post(configmaps_path(NS), configmap("end-of-run"))
+            for thread in watching:
+                thread.join()
     acknowledged = sum(w.acknowledged for w in writers)
     print(f"{acknowledged} writes acknowledged, "
           f"{sum(len(e) for w in watchers for e in w.history.values())} events seen, "
@@ -211,7 +213,7 @@ def test_kill_of_the_center_loses_no_acknowledged_write_and_no_event(own_host):
             else:
                 assert end[0] != "DELETED" and (end[1], str(end[2])) == state
     final = {m["metadata"]["name"] for m in center.api().items(configmaps_path(NS))
-             if m["metadata"]["name"].startswith("w") and m["metadata"]["name"] != "wake-up"}
+             if m["metadata"]["name"].startswith("w")}
     assert final == {n for w in writers for n, s in w.known.items() if s}
 
 

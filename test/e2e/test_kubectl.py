@@ -414,6 +414,17 @@ def test_rollout_pause_holds_a_change_until_resume(web, api):
     assert web("exec", name, "--", "sh", "-c", "echo $COLOR") == "blue\n"
 
 
+def settled(api, path):
+    """The revision of a deployment about which its controller has nothing more to say."""
+    def probe():
+        d = api.get(path)
+        if d["status"].get("observedGeneration") == d["metadata"]["generation"]:
+            return d["metadata"]["resourceVersion"]
+        return None
+
+    return until("the controller has seen the change", probe)
+
+
 def test_patch_of_all_three_types(kk, api):
     kk.apply(deployment("p", replicas=0, labels={"app": "p"}))
     path = deployments_path(kk.namespace, "p")
