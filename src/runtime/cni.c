@@ -377,6 +377,43 @@ static void parse_result(const struct json *result, struct cni_result *ret)
     }
 }
 
+/* host-local keeps a file an address: the container's id, a line break, the interface. */
+static void forget_address(struct cni *c, struct arena *a, const char *network, const char *ip,
+                           const char *uid)
+{
+    char *path = arena_printf(a, "%s/addresses/%s/%s", c->dir, network, ip);
+    char *text = path ? fs_read_text(a, path, 1024) : NULL;
+    if (text && strncmp(text, uid, strlen(uid)) == 0) {
+        (void)unlink(path); /* ADD tells when it could not be removed */
+    }
+}
+
+int cni_forget(struct cni *c, const char *pod_uid)
+{
+    struct arena a;
+    struct cni_result r;
+    struct json *o = NULL;
+    int rc = cni_status(c, pod_uid, &r);
+    if (rc < 0) {
+        return rc;
+    }
+    arena_init(&a, 0);
+    char *path = cache_path(c, &a, pod_uid);
+    rc = path ? fs_read_json(&a, path, RESULT_MAX * 2, &o, /* err= */ NULL) : -ENOMEM;
+    const struct json *network = json_get(o, "network");
+    const char *data_dir =
+        json_path_cstr(json_at(json_get(network, "plugins"), 0), "ipam.dataDir", "");
+    char *own = arena_printf(&a, "%s/addresses", c->dir);
+    if (rc == 0 && !cstr_eq(data_dir, own)) {
+        rc = -E_NOTSUP;
+    }
+    for (size_t i = 0; rc == 0 && i < r.ips_n; i++) {
+        forget_address(c, &a, json_path_cstr(network, "name", ""), r.ips[i], pod_uid);
+    }
+    arena_fini(&a);
+    return rc;
+}
+
 int cni_status(struct cni *c, const char *pod_uid, struct cni_result *ret)
 {
     struct arena a;

@@ -42,6 +42,10 @@ struct cni_result {
 void cni_add(struct cni *cni, const struct cni_attachment *at, struct runtime_op *op);
 /* Detaches; idempotent, succeeds when the pod is not known. netns may be gone. */
 void cni_del(struct cni *cni, const char *pod_uid, const char *netns, struct runtime_op *op);
+/* The namespaces of an attached pod are gone (a reboot): gives its addresses back without running a
+ * plugin, so that it can be added anew. -E_NOENT when it is not attached; -E_NOTSUP when the
+ * network is not our own: use cni_del(). */
+int cni_forget(struct cni *cni, const char *pod_uid);
 /* The addresses that a finished ADD gave, from the cache (also of an earlier agent). -E_NOENT when
  * it is not attached. */
 int cni_status(struct cni *cni, const char *pod_uid, struct cni_result *ret);

@@ -51,6 +51,8 @@ struct infra {
     bool ready;         /* adoption is over */
     bool stopping;
     size_t busy;         /* runtime operations under way */
+    size_t attaching;    /* ADDs of the network under way */
+    bool network_made;   /* one has succeeded: the bridge is there */
     struct list streams; /* streams.c */
     struct events *events;
     struct node_agent *node;
@@ -157,9 +159,11 @@ struct pod {
     bool refreshing;
     bool orphan; /* not in the replica, or another pod has its name there */
     bool sandbox_ready;
-    bool told_end;  /* it had ended before this agent began: its status stays as it is */
-    bool told_gone; /* its end is in the outbox */
-    bool failed;    /* ended by the node */
+    bool sandbox_kept; /* it was there before this agent looked: its network may be as well */
+    bool detached;     /* what an earlier boot had of the network is given back */
+    bool told_end;     /* it had ended before this agent began: its status stays as it is */
+    bool told_gone;    /* its end is in the outbox */
+    bool failed;       /* ended by the node */
     const char *fail_reason;
     char *fail_message;
     char ip_texts[CNI_IPS][64];

@@ -241,6 +241,7 @@ static void start_sandbox(struct pod *p)
         return;
     }
     sandbox_config(p, a, config);
+    p->sandbox_kept = sandbox_exists(p->inf->runtime, config);
     op_begin(p, sandbox_done);
     sandbox_create(p->inf->runtime, config, &p->op);
 }
@@ -329,9 +330,25 @@ static bool load_ips(struct pod *p)
     return true;
 }
 
+/* Pods that waited for the first one to make the bridge. */
+static void wake_waiting(struct infra *inf)
+{
+    MAP_FOR_EACH (slot, &inf->pods) {
+        struct pod *p = slot->value;
+        if (p->sm.state == POD_NETWORK) {
+            pod_wake(p);
+        }
+    }
+}
+
 static void network_done(struct runtime_op *op, int code)
 {
     struct pod *p = op_end(op);
+    p->inf->attaching--;
+    if (!p->inf->network_made) {
+        p->inf->network_made = code == 0;
+        wake_waiting(p->inf);
+    }
     if (p->sm.state != POD_NETWORK) {
         return;
     }
@@ -366,15 +383,42 @@ static size_t gather_ports(struct pod *p, struct cni_port *ports, size_t room)
     return n;
 }
 
+static void forgotten(struct runtime_op *op, int code)
+{
+    struct pod *p = op_end(op);
+    if (code < 0) {
+        log_debug("pod %s/%s: detach: %s", p->ns, p->name, op->err.text); /* ADD tells better */
+    }
+}
+
+/* The network of this pod is from before a reboot: gives it back first. True when that is done. */
+static bool forget_network(struct pod *p)
+{
+    struct cni *cni = runtime_cni(p->inf->runtime);
+    if (p->detached) {
+        return true;
+    }
+    p->detached = true;
+    if (cni_forget(cni, p->uid) != -E_NOTSUP) {
+        return true;
+    }
+    op_begin(p, forgotten);
+    cni_del(cni, p->uid, "", &p->op);
+    return false;
+}
+
 static void start_network(struct pod *p)
 {
     enum { PORTS = 256 };
     struct sandbox_config config;
     struct sandbox_paths paths;
-    if (host_network(p)) {
-        (void)load_ips(p); /* always true for the host's network */
+    if (host_network(p) || (p->sandbox_kept && load_ips(p))) {
+        (void)load_ips(p); /* has just succeeded, or cannot fail */
         network_up(p);
         return;
+    }
+    if (!forget_network(p) || (!p->inf->network_made && p->inf->attaching > 0)) {
+        return; /* woken when that is done; two first ADDs would both make the bridge */
     }
     sandbox_config(p, &p->arena, &config);
     struct cni_port *ports = arena_zalloc(&p->arena, PORTS * sizeof(*ports));
@@ -390,6 +434,7 @@ static void start_network(struct pod *p)
                                   .netns = paths.net,
                                   .ports = ports,
                                   .ports_n = gather_ports(p, ports, PORTS)};
+    p->inf->attaching++;
     op_begin(p, network_done);
     cni_add(runtime_cni(p->inf->runtime), at, &p->op);
 }
