@@ -65,7 +65,7 @@ struct node_stream *sync_parent_open_stream(void *arg, const struct node_stream_
     struct sync_parent *p = arg;
     struct sync_node *n = map_get(&p->nodes, str_of(req->node));
     if (!n || !n->tunnel) {
-        (void)err_set(err, -E_UNREACH, "node %s is not connected", req->node);
+        (void)err_set(err, -E_INTERNAL, "node %s is not connected", req->node);
         return NULL;
     }
     return tunnel_stream_open(tunnel_client(n->tunnel->tunnel), &n->tunnel->streams, req, events,

@@ -10,7 +10,7 @@
 #include "io/stream.h"
 #include "net/http_client.h"
 
-#define OPEN_MS 30000
+#define OPEN_MS 10000
 #define REFUSAL_BYTES 4096
 
 /* ---- the request ---- */
@@ -114,6 +114,7 @@ struct tunnel_stream {
     struct stream *stream;  /* after that */
     struct buf in;
     struct buf refusal;
+    char *node; /* for what people read */
     bool paused, draining, closed, busy;
     struct io_task resume;
 };
@@ -126,6 +127,7 @@ static void stream_free(struct tunnel_stream *t)
     list_del(&t->link);
     buf_fini(&t->in);
     buf_fini(&t->refusal);
+    mem_free(t->node);
     mem_free(t);
 }
 
@@ -259,9 +261,12 @@ static void call_end(struct http_call *c, void *arg)
 static void call_error(struct http_call *c, void *arg, const struct err *err)
 {
     struct tunnel_stream *t = arg;
+    struct err e;
     (void)c;
     t->call = NULL;
-    finish(t, err->code, err->text);
+    /* Not "unavailable": kubectl would ask again for minutes, and the server itself is well. */
+    (void)err_set(&e, -E_INTERNAL, "node %s does not answer (%s)", t->node, err_text(err->code));
+    finish(t, e.code, e.text);
 }
 
 static const struct http_call_ops call_ops = {
@@ -339,7 +344,10 @@ struct node_stream *tunnel_stream_open(struct http_client *client, struct list *
     struct tunnel_stream *t = mem_zalloc(sizeof(*t));
     arena_init(&a, 0);
     char *path = t ? request_path(&a, req) : NULL;
-    if (!path) {
+    if (path) {
+        t->node = mem_strdup(req->node);
+    }
+    if (!path || !t->node) {
         mem_free(t);
         arena_fini(&a);
         (void)err_sys(err, -ENOMEM, "open a stream to node '%s'", req->node);

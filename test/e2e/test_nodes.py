@@ -164,8 +164,8 @@ def test_a_lost_node_becomes_unknown_and_keeps_its_pods(pair, spread):
         until("its pods are not ready for the center", lambda: condition(
             center.api().get(pods_path(k.namespace, name)), "Ready")["status"] == "False")
         assert by_node() == before, "nothing is evicted"
-        said = k.fails("exec", name, "--", "true")
-        assert said, "exec fails with a word"
+        for command in (("exec", name, "--", "true"), ("logs", name)):
+            assert re.search(f"node {a.node} (does not answer|is not connected)", k.fails(*command))
         k.apply(pod("elsewhere"))
         until("new pods go to the other node", lambda: is_ready(
             center.api().get(pods_path(k.namespace, "elsewhere"))))
