@@ -171,7 +171,7 @@ bool handler_namespace_open(struct handler_op *op)
     return false;
 }
 
-bool handler_load(struct handler_op *op, struct store_item **ret)
+bool handler_load(struct handler_op *op)
 {
     const char *key = api_key(op->arena, op->kind, op->ns, op->name);
     struct store_item *it = key ? store_get_latest(op->server->store, str_of(key)) : NULL;
@@ -185,7 +185,7 @@ bool handler_load(struct handler_op *op, struct store_item **ret)
         return false;
     }
     op->old_rev = it->rev;
-    *ret = it;
+    op->latest = it;
     return true;
 }
 

@@ -78,9 +78,10 @@ struct handler_op {
 
     /* private */
     struct store_req req;
-    bool waiting;     /* for req */
-    int attempts;     /* generateName */
-    struct json *old; /* the object as it is, storage form */
+    bool waiting;              /* for req */
+    int attempts;              /* generateName */
+    struct store_item *latest; /* the object as it is, borrowed: valid until the store is written */
+    struct json *old;          /* the same, parsed, storage form */
     int64_t old_rev;
     int http_ok;
     void (*committed)(struct handler_op *op);

@@ -10,6 +10,7 @@
  */
 #include "api/handler_private.h"
 
+#include "api/admission/admission.h"
 #include "api/server_private.h"
 #include "base/clock.h"
 
@@ -144,8 +145,7 @@ static void remove_now(struct handler_op *op, struct json *obj, bool show_object
 }
 
 /* A deletion of something that is being deleted: a pod's grace may only become shorter. */
-static void delete_again(struct handler_op *op, struct store_item *latest, struct json *obj,
-                         int64_t grace)
+static void delete_again(struct handler_op *op, struct json *obj, int64_t grace)
 {
     int64_t now_grace = json_path_i64(obj, "metadata.deletionGracePeriodSeconds", 0);
     bool held = json_len(json_path(obj, "metadata.finalizers")) > 0 ||
@@ -164,7 +164,7 @@ static void delete_again(struct handler_op *op, struct store_item *latest, struc
     if (op->opt.dry_run) {
         handler_dry(op, 200, obj);
     } else if (json_equal(obj, op->old)) {
-        handler_unchanged(op, latest);
+        handler_unchanged(op, op->latest);
     } else {
         handler_put(op, obj, op->old_rev, 200, NULL);
     }
@@ -192,18 +192,14 @@ static bool check_propagation(struct handler_op *op)
     return false;
 }
 
-void handler_delete(struct handler_op *op)
+static void delete_admitted(struct handler_op *op, struct json *none)
 {
-    struct store_item *latest;
-    if (!check_propagation(op) || !handler_load(op, &latest) || !check_preconditions(op) ||
-        !handler_guard(op, SERVER_DELETE, op->old)) {
-        return;
-    }
+    (void)none;
     struct json *obj = json_clone(op->arena, op->old);
     int64_t grace = grace_of(op);
     set_propagation(op, obj);
     if (obj_deleting(op->old)) {
-        delete_again(op, latest, obj, grace);
+        delete_again(op, obj, grace);
         return;
     }
     bool held = json_len(json_path(obj, "metadata.finalizers")) > 0 ||
@@ -228,6 +224,14 @@ void handler_delete(struct handler_op *op)
         return;
     }
     handler_put(op, obj, op->old_rev, 200, NULL);
+}
+
+void handler_delete(struct handler_op *op)
+{
+    if (check_propagation(op) && handler_load(op) && check_preconditions(op) &&
+        handler_guard(op, SERVER_DELETE, op->old)) {
+        admission_validate(op, NULL, delete_admitted);
+    }
 }
 
 /* ---- collections ---- */

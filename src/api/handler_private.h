@@ -23,9 +23,9 @@ void handler_ok_item(struct handler_op *op, int http, struct store_item *item);
 bool handler_guard(struct handler_op *op, enum server_write verb, const struct json *old);
 bool handler_namespace_open(struct handler_op *op);
 
-/* The newest state of op->ns/op->name in op->old and op->old_rev. False when it has ended the
- * operation (404). */
-bool handler_load(struct handler_op *op, struct store_item **ret);
+/* The newest state of op->ns/op->name in op->latest, op->old and op->old_rev. False when it has
+ * ended the operation (404). */
+bool handler_load(struct handler_op *op);
 
 /* Sets resourceVersion, prints and submits obj (storage form). expected 0 = create. The answer is
  * the item with `http`, unless committed is given, which then ends the operation itself. */
@@ -48,7 +48,7 @@ void handler_update(struct handler_op *op);
 void handler_patch(struct handler_op *op);
 /* What an update and a patch have in common from here on: obj is the wanted object, storage form.
  */
-void handler_store_update(struct handler_op *op, struct store_item *latest, struct json *obj);
+void handler_store_update(struct handler_op *op, struct json *obj);
 /* Whether the op's patch applies to target; ends the operation otherwise. */
 bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
                          const struct json *target, struct json **ret);

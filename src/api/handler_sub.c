@@ -3,6 +3,7 @@
  */
 #include "api/handler_private.h"
 
+#include "api/admission/admission.h"
 #include "api/selector.h"
 #include "api/server_private.h"
 #include "base/clock.h"
@@ -94,11 +95,19 @@ static void set_number(struct json *obj, const char *path, int64_t n)
     json_set_int(obj, arena_str(obj->arena, head), n);
 }
 
+static void scale_submit(struct handler_op *op, struct json *obj)
+{
+    if (op->opt.dry_run) {
+        handler_ok_tree(op, 200, scale_of(op, obj));
+    } else {
+        handler_put(op, obj, op->old_rev, 200, scale_stored);
+    }
+}
+
 static void scale_write(struct handler_op *op)
 {
-    struct store_item *latest;
     struct json *scale = op->body;
-    if (!handler_load(op, &latest)) {
+    if (!handler_load(op)) {
         return;
     }
     if (op->verb == HANDLER_PATCH &&
@@ -122,21 +131,16 @@ static void scale_write(struct handler_op *op)
     if (op->kind->generation) {
         json_set_int(obj_meta(obj), "generation", obj_generation(obj) + 1);
     }
-    if (op->opt.dry_run) {
-        handler_ok_tree(op, 200, scale_of(op, obj));
-        return;
-    }
-    handler_put(op, obj, op->old_rev, 200, scale_stored);
+    admission_validate(op, obj, scale_submit);
 }
 
 static void scale(struct handler_op *op)
 {
-    struct store_item *latest;
     if (op->verb == HANDLER_UPDATE || op->verb == HANDLER_PATCH) {
         scale_write(op);
     } else if (op->verb != HANDLER_GET) {
         not_allowed(op);
-    } else if (handler_load(op, &latest)) {
+    } else if (handler_load(op)) {
         handler_ok_tree(op, 200, scale_of(op, op->old));
     }
 }
@@ -168,7 +172,6 @@ static const char *binding_refusal(struct handler_op *op)
 
 static void binding(struct handler_op *op)
 {
-    struct store_item *latest;
     struct status_about about = {.kind = "pods/binding", .name = op->name};
     const char *node = json_path_cstr(op->body, "target.name", "");
     const char *kind = json_path_cstr(op->body, "target.kind", "Node");
@@ -180,7 +183,7 @@ static void binding(struct handler_op *op)
         handler_fail_code(op, -E_INVAL, "a binding needs a target of kind Node with a name");
         return;
     }
-    if (!handler_load(op, &latest)) {
+    if (!handler_load(op)) {
         return;
     }
     const char *why = binding_refusal(op);
@@ -241,13 +244,12 @@ static void eviction(struct handler_op *op)
 
 static void finalize(struct handler_op *op)
 {
-    struct store_item *latest;
     struct status_about about = handler_about(op);
     if (op->verb != HANDLER_UPDATE) {
         not_allowed(op);
         return;
     }
-    if (!handler_load(op, &latest)) {
+    if (!handler_load(op)) {
         return;
     }
     const char *rv = obj_rv(op->body);
@@ -266,7 +268,7 @@ static void finalize(struct handler_op *op)
     } else {
         (void)json_del(spec, "finalizers");
     }
-    handler_store_update(op, latest, obj);
+    handler_store_update(op, obj);
 }
 
 void handler_sub(struct handler_op *op)

@@ -2,6 +2,7 @@
 /* Create, update and patch of objects and of their status. */
 #include "api/handler_private.h"
 
+#include "api/admission/admission.h"
 #include "api/authz.h"
 #include "api/defaults.h"
 #include "api/patch.h"
@@ -218,6 +219,13 @@ static struct json *in_order(struct arena *a, struct json *obj)
     return o;
 }
 
+static void create_check(struct handler_op *op, struct json *obj)
+{
+    if (check_rules(op, obj, NULL)) {
+        admission_validate(op, obj, create_submit);
+    }
+}
+
 void handler_create(struct handler_op *op)
 {
     struct json *body = op->body;
@@ -248,10 +256,7 @@ void handler_create(struct handler_op *op)
         handler_fail_code(op, -E_NOMEM, "out of memory");
         return;
     }
-    if (!check_rules(op, obj, NULL)) {
-        return;
-    }
-    create_submit(op, obj);
+    admission_mutate(op, obj, create_check);
 }
 
 /* ---- update ---- */
@@ -321,7 +326,7 @@ static bool check_versions(struct handler_op *op, const struct json *body)
     return true;
 }
 
-void handler_store_update(struct handler_op *op, struct store_item *latest, struct json *obj)
+void handler_store_update(struct handler_op *op, struct json *obj)
 {
     const struct json *old = op->old;
     if (op->kind->generation && spec_differs(obj, old)) {
@@ -336,14 +341,21 @@ void handler_store_update(struct handler_op *op, struct store_item *latest, stru
     } else if (handler_last_gone(obj)) {
         handler_remove(op, obj, op->old_rev, NULL);
     } else if (json_equal(obj, old)) {
-        handler_unchanged(op, latest);
+        handler_unchanged(op, op->latest);
     } else {
         handler_put(op, obj, op->old_rev, 200, NULL);
     }
 }
 
+static void update_check(struct handler_op *op, struct json *obj)
+{
+    if (check_rules(op, obj, op->old)) {
+        admission_validate(op, obj, handler_store_update);
+    }
+}
+
 /* body is the whole wanted object, in served form. */
-static void replace(struct handler_op *op, struct store_item *latest, struct json *body)
+static void replace(struct handler_op *op, struct json *body)
 {
     enum server_write verb = op->verb == HANDLER_PATCH ? SERVER_PATCH : SERVER_UPDATE;
     if (!check_type(op, body) || !check_place(op, body) || !check_schema(op, body) ||
@@ -359,17 +371,13 @@ static void replace(struct handler_op *op, struct store_item *latest, struct jso
         handler_fail_code(op, -E_NOMEM, "out of memory");
         return;
     }
-    if (!check_rules(op, obj, op->old)) {
-        return;
-    }
-    handler_store_update(op, latest, obj);
+    admission_mutate(op, obj, update_check);
 }
 
 void handler_update(struct handler_op *op)
 {
-    struct store_item *latest;
-    if (handler_load(op, &latest)) {
-        replace(op, latest, op->body);
+    if (handler_load(op)) {
+        replace(op, op->body);
     }
 }
 
@@ -407,9 +415,8 @@ bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
 
 void handler_patch(struct handler_op *op)
 {
-    struct store_item *latest;
     struct json *wanted;
-    if (!handler_load(op, &latest)) {
+    if (!handler_load(op)) {
         return;
     }
     struct json *served = kind_to_served(op->arena, op->kind, op->old);
@@ -417,5 +424,5 @@ void handler_patch(struct handler_op *op)
         return;
     }
     /* A version in the patch must match; the target's own, if it is still there, always does. */
-    replace(op, latest, wanted);
+    replace(op, wanted);
 }
