@@ -5,7 +5,7 @@
  */
 #include "api/exec_proxy.h"
 
-#include "api/authz.h"
+#include "api/auth/authz.h"
 #include "api/exec_proxy_private.h"
 #include "api/object.h"
 

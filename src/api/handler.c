@@ -3,7 +3,7 @@
 #include "api/handler.h"
 
 #include "api/handler_private.h"
-#include "api/authz.h"
+#include "api/auth/authz.h"
 #include "api/server_private.h"
 #include "base/limits.h"
 

@@ -3,7 +3,7 @@
 #include "api/handler_private.h"
 
 #include "api/admission/admission.h"
-#include "api/authz.h"
+#include "api/auth/authz.h"
 #include "api/defaults.h"
 #include "api/patch.h"
 #include "api/schema_check.h"

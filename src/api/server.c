@@ -2,8 +2,8 @@
 /* The server's life, and what becomes of an exchange: see server.h. */
 #include "api/server.h"
 
-#include "api/authn.h"
-#include "api/authz.h"
+#include "api/auth/authn.h"
+#include "api/auth/authz.h"
 #include "api/exec_proxy.h"
 #include "api/server_http.h"
 #include "api/server_private.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Authorization: see authz.h. The node rules follow plugin/pkg/auth/authorizer/node and
  * NodeRestriction. */
-#include "api/authz.h"
+#include "api/auth/authz.h"
 
 #include <stdio.h>
 

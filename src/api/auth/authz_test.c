@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "api/authn.h"
-#include "api/authz.h"
+#include "api/auth/authn.h"
+#include "api/auth/authz.h"
 #include "api/client.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Authentication: see authn.h. */
-#include "api/authn.h"
+#include "api/auth/authn.h"
 
 #include <unistd.h>
 
