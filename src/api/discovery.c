@@ -28,14 +28,14 @@ void content_hash(struct str content, char out[CONTENT_HASH_SIZE])
 
 /* ---- groups and versions: kinds are sorted by group, so equal ones stand together ---- */
 
-static bool new_group(const struct kind *kinds, size_t i)
+static bool new_group(const struct kind *const *kinds, size_t i)
 {
-    return i == 0 || strcmp(kinds[i].group, kinds[i - 1].group) != 0;
+    return i == 0 || strcmp(kinds[i]->group, kinds[i - 1]->group) != 0;
 }
 
-static bool new_version(const struct kind *kinds, size_t i)
+static bool new_version(const struct kind *const *kinds, size_t i)
 {
-    return new_group(kinds, i) || strcmp(kinds[i].version, kinds[i - 1].version) != 0;
+    return new_group(kinds, i) || strcmp(kinds[i]->version, kinds[i - 1]->version) != 0;
 }
 
 static struct json *texts(struct arena *a, const char *const *list)
@@ -64,17 +64,17 @@ static struct json *group_version(struct arena *a, const struct kind *k)
     return v;
 }
 
-/* The APIGroup whose first kind is kinds[i]. */
-static struct json *group(struct arena *a, const struct kind *kinds, size_t n, size_t i)
+/* The APIGroup whose first kind is kinds[i]-> */
+static struct json *group(struct arena *a, const struct kind *const *kinds, size_t n, size_t i)
 {
     struct json *g = json_object(a);
-    const char *name = kinds[i].group;
+    const char *name = kinds[i]->group;
     json_set_str(g, "name", name);
     struct json *versions = json_set(g, "versions", json_array(a));
-    json_set(g, "preferredVersion", group_version(a, &kinds[i]));
-    for (; i < n && strcmp(kinds[i].group, name) == 0; i++) {
+    json_set(g, "preferredVersion", group_version(a, kinds[i]));
+    for (; i < n && strcmp(kinds[i]->group, name) == 0; i++) {
         if (new_version(kinds, i)) {
-            json_push(versions, group_version(a, &kinds[i]));
+            json_push(versions, group_version(a, kinds[i]));
         }
     }
     return g;
@@ -102,11 +102,11 @@ static struct json *core_versions(struct arena *a, const char *host)
 static struct json *group_list(struct arena *a)
 {
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     struct json *d = document(a, "APIGroupList");
     struct json *groups = json_set(d, "groups", json_array(a));
     for (size_t i = 0; i < n; i++) {
-        if (*kinds[i].group && new_group(kinds, i)) {
+        if (*kinds[i]->group && new_group(kinds, i)) {
             json_push(groups, group(a, kinds, n, i));
         }
     }
@@ -116,9 +116,9 @@ static struct json *group_list(struct arena *a)
 static struct json *one_group(struct arena *a, const char *name)
 {
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(kinds[i].group, name) == 0) {
+        if (strcmp(kinds[i]->group, name) == 0) {
             struct json *d = document(a, "APIGroup");
             JSON_FOR_EACH_MEMBER (m, group(a, kinds, n, i)) {
                 json_set(d, m->key, m->value);
@@ -161,15 +161,15 @@ static void push_resource(struct arena *a, struct json *list, const struct kind 
 static struct json *resource_list(struct arena *a, const char *group_name, const char *version)
 {
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     struct json *d = document(a, "APIResourceList"), *resources = NULL;
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(kinds[i].group, group_name) == 0 && strcmp(kinds[i].version, version) == 0) {
+        if (strcmp(kinds[i]->group, group_name) == 0 && strcmp(kinds[i]->version, version) == 0) {
             if (!resources) {
-                json_set_str(d, "groupVersion", kinds[i].api_version);
+                json_set_str(d, "groupVersion", kinds[i]->api_version);
                 resources = json_set(d, "resources", json_array(a));
             }
-            push_resource(a, resources, &kinds[i]);
+            push_resource(a, resources, kinds[i]);
         }
     }
     return resources || arena_failed(a) ? d : NULL;
@@ -217,14 +217,14 @@ static struct json *aggregated_resource(struct arena *a, const struct kind *k)
 static struct json *aggregated(struct arena *a, bool core, const char *api_version)
 {
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     struct json *d = json_object(a), *versions = NULL, *resources = NULL;
     json_set_str(d, "kind", "APIGroupDiscoveryList");
     json_set(d, "apiVersion", json_printf(a, "apidiscovery.k8s.io/%s", api_version));
     json_set(d, "metadata", json_object(a));
     struct json *items = json_set(d, "items", json_array(a));
     for (size_t i = 0; i < n; i++) {
-        const struct kind *k = &kinds[i];
+        const struct kind *k = kinds[i];
         if (!*k->group != core) {
             continue;
         }

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The registry of kinds: what resources the API serves, declared in kinds/<kind>.yaml and compiled
- * in.
+ * The registry of kinds: what resources the API serves. Most are declared in kinds/<kind>.yaml and
+ * compiled in; custom ones come and go with CustomResourceDefinitions (crd/crd.h).
+ *
+ * The registry is one for the process and belongs to the loop thread. A pointer to a kind stays
+ * valid for good: a custom kind that is retired keeps its (small) struct, and gets new content when
+ * its name comes back. What a custom kind points to (schema, columns, texts other than group,
+ * version, api_version and plural) may change between two turns of the loop: read it through the
+ * kind each time.
  *
  * A struct kind is a resource in one group and version. Event is served twice (v1 and
  * events.k8s.io/v1): both have the same storage, see kind_storage() and kind_convert(). Types that
@@ -16,6 +22,7 @@
 #include <stdint.h>
 
 #include "api/schema.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "codec/json.h"
 
@@ -47,6 +54,10 @@ enum kind_cell {
     KIND_CELL_NR
 };
 
+struct jsonpath;
+struct crd_schema;
+struct crd_version;
+
 struct kind_column {
     const char *name;   /* "Ready" */
     const char *type;   /* OpenAPI's: "string", "integer", "date", "boolean" */
@@ -54,7 +65,8 @@ struct kind_column {
     const char *doc;
     const char *path; /* KIND_CELL_PATH: dotted, "status.phase"; NULL for the others */
     enum kind_cell cell;
-    int priority; /* 0, or 1 for -o wide */
+    int priority;                    /* 0, or 1 for -o wide */
+    const struct jsonpath *jsonpath; /* instead of path, in custom kinds; else NULL */
 };
 
 enum kind_sub {
@@ -68,6 +80,8 @@ enum kind_sub {
     KIND_SUB_ATTACH,
     KIND_SUB_PORTFORWARD,
     KIND_SUB_EPHEMERALCONTAINERS,
+    KIND_SUB_PROXY,
+    KIND_SUB_RESIZE,
 };
 
 struct kind_subresource {
@@ -111,15 +125,42 @@ struct kind {
     const char *sync_path; /* KIND_SYNC_NODE: "spec.nodeName"; else NULL */
     enum kind_conversion conversion;
     const struct kind *storage; /* the kind under which objects are stored; often itself */
+    /* Custom kinds alone; NULL and false in others. type is then that of the metadata (ObjectMeta)
+     * and list_type is NULL. */
+    const struct crd_schema *custom; /* crd/schema.h: the type of the whole object */
+    const struct crd_version *crd;   /* crd/crd.h */
+    bool secondary;                  /* another version of the same objects is the one to watch */
+    bool retired;                    /* not served (any more) */
 };
 
-/* All kinds, in discovery's order of groups; ret_n is required. */
-const struct kind *kinds_all(size_t *ret_n);
+/* All served kinds, in discovery's order of groups and versions; ret_n is required. The array is
+ * valid until the registry changes: do not keep it over a turn of the loop. */
+const struct kind *const *kinds_all(size_t *ret_n);
+/* Changes whenever a kind is added, changed or retired. */
+uint64_t kinds_generation(void);
+
+/* Told after every change of the registry. Caller-allocated; kinds_unlisten() before it goes. */
+struct kinds_listener {
+    struct list link; /* private */
+    void (*changed)(void *arg);
+    void *arg;
+};
+void kinds_listen(struct kinds_listener *l);
+void kinds_unlisten(struct kinds_listener *l);
+
 /* group "" = core. NULL when there is none. */
 const struct kind *kind_find(const char *group, const char *version, const char *plural);
 const struct kind *kind_find_gvk(const char *group, const char *version, const char *kind);
 /* By "v1" / "apps/v1" and kind, as objects and ownerReferences carry them. */
 const struct kind *kind_find_api(const char *api_version, const char *kind);
+/* The kind that holds the objects of a resource in the store, by "plural" and group; also one that
+ * is not served itself. NULL when there is none. */
+const struct kind *kind_find_stored(struct str plural, struct str group);
+/* Of the kinds that share one storage: the one to watch to see each object once. */
+static inline bool kind_is_primary(const struct kind *k)
+{
+    return k->custom ? !k->secondary : k->storage == k;
+}
 /* NULL when k has no such subresource. */
 const struct kind_subresource *kind_subresource(const struct kind *k, const char *name);
 static inline bool kind_has_status(const struct kind *k)

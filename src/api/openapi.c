@@ -128,14 +128,14 @@ static void close_over(struct openapi_needs *n)
 int openapi_needs_init(struct openapi_needs *n, const char *group, const char *version)
 {
     size_t count;
-    const struct kind *kinds = kinds_all(&count);
+    const struct kind *const *kinds = kinds_all(&count);
     bool any = false;
     *n = (struct openapi_needs){.types = mem_zalloc(schema_types_n)};
     if (!n->types) {
         return -E_NOMEM;
     }
     for (size_t i = 0; i < count; i++) {
-        const struct kind *k = &kinds[i];
+        const struct kind *k = kinds[i];
         if (!group || (strcmp(k->group, group) == 0 && strcmp(k->version, version) == 0)) {
             need_kind(n, k);
             any = true;
@@ -191,11 +191,11 @@ int openapi_v3_index(struct buf *out)
     /* A document never changes while the program runs, so its hash is made once. */
     static char hashes[16][CONTENT_HASH_SIZE];
     size_t n, at = 0;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     buf_puts(out, "{\"paths\":{");
     for (size_t i = 0; i < n; i++) {
-        const struct kind *k = &kinds[i];
-        if (i > 0 && strcmp(k->api_version, kinds[i - 1].api_version) == 0) {
+        const struct kind *k = kinds[i];
+        if (i > 0 && strcmp(k->api_version, kinds[i - 1]->api_version) == 0) {
             continue;
         }
         char fresh[CONTENT_HASH_SIZE], *hash = at < ARRAY_SIZE(hashes) ? hashes[at] : fresh;

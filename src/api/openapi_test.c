@@ -151,9 +151,9 @@ static void every_document_of_version_3_is_whole(void **state)
 {
     (void)state;
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     for (size_t i = 0; i < n; i++) {
-        const struct kind *k = &kinds[i];
+        const struct kind *k = kinds[i];
         CLEANUP(buf_finip) struct buf out = BUF_INIT;
         char hash[CONTENT_HASH_SIZE];
         struct arena a;

@@ -242,7 +242,7 @@ int openapi_v2_document(struct buf *out, char ret_hash[CONTENT_HASH_SIZE])
 {
     CLEANUP(openapi_needs_finip) struct openapi_needs needs = {0};
     size_t n, from = buf_len(out);
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     int rc = openapi_needs_init(&needs, /* group= */ NULL, /* version= */ NULL);
     if (rc < 0) {
         return rc;
@@ -254,8 +254,8 @@ int openapi_v2_document(struct buf *out, char ret_hash[CONTENT_HASH_SIZE])
     pb_close(out, info);
     size_t paths = pb_open(out, DOC_PATHS);
     for (size_t i = 0; i < n; i++) {
-        if (kinds[i].verbs & KIND_PATCH) {
-            put_path(out, &kinds[i]);
+        if (kinds[i]->verbs & KIND_PATCH) {
+            put_path(out, kinds[i]);
         }
     }
     pb_close(out, paths);

@@ -417,7 +417,7 @@ int openapi_v3_document(const char *group, const char *version, struct buf *out,
 {
     CLEANUP(openapi_needs_finip) struct openapi_needs needs = {0};
     size_t n, from = buf_len(out);
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     int rc = openapi_needs_init(&needs, group, version);
     if (rc < 0) {
         return rc;
@@ -427,7 +427,7 @@ int openapi_v3_document(const char *group, const char *version, struct buf *out,
         "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Selvedge\",\"version\":\"" SELVEDGE_VERSION
         "\"},\"paths\":{");
     for (size_t i = 0; i < n; i++) {
-        const struct kind *k = &kinds[i];
+        const struct kind *k = kinds[i];
         if (strcmp(k->group, group) == 0 && strcmp(k->version, version) == 0) {
             collection_path(out, k);
             item_path(out, k);

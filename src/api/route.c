@@ -9,12 +9,14 @@
 #define SEGMENTS_MAX 9
 
 struct segments {
-    const char *s[SEGMENTS_MAX + 1]; /* "" after the last */
+    const char *s[SEGMENTS_MAX + 1];    /* "" after the last */
+    struct str after[SEGMENTS_MAX + 1]; /* the path behind it, as received, with its '/' */
     size_t n;
 };
 
 static int split(struct arena *a, struct str path, struct segments *out)
 {
+    const char *end = path.p + path.n;
     *out = (struct segments){0};
     while (path.n) {
         struct str head;
@@ -34,6 +36,7 @@ static int split(struct arena *a, struct str path, struct segments *out)
         if (!s) {
             return arena_failed(a) ? -E_NOMEM : -E_INVAL;
         }
+        out->after[out->n] = str_n(head.p + head.n, (size_t)(end - head.p) - head.n);
         out->s[out->n++] = s;
     }
     for (size_t i = out->n; i <= SEGMENTS_MAX; i++) {
@@ -46,18 +49,21 @@ static int split(struct arena *a, struct str path, struct segments *out)
 static bool group_known(const char *group, const char *version)
 {
     size_t n;
-    const struct kind *all = kinds_all(&n);
+    const struct kind *const *all = kinds_all(&n);
     for (size_t i = 0; i < n; i++) {
-        if (cstr_eq(all[i].group, group) && (!version || cstr_eq(all[i].version, version))) {
+        if (cstr_eq(all[i]->group, group) && (!version || cstr_eq(all[i]->version, version))) {
             return true;
         }
     }
     return false;
 }
 
-/* What comes after the version: [namespaces NS] RESOURCE [NAME [SUBRESOURCE]]. */
-static void resource_parse(const char *const *s, size_t n, struct route *r)
+/* What comes after the version: [namespaces NS] RESOURCE [NAME [SUBRESOURCE]]; only "proxy" takes
+ * more. */
+static void resource_parse(const struct segments *seg, size_t at, struct route *r)
 {
+    const char *const *s = seg->s + at;
+    size_t n = seg->n - at;
     r->type = ROUTE_NO_RESOURCE;
     if (n > 0 && cstr_eq(s[0], "watch")) {
         r->watch = true;
@@ -71,7 +77,7 @@ static void resource_parse(const char *const *s, size_t n, struct route *r)
         s += 2;
         n -= 2;
     }
-    if (n == 0 || n > 3) {
+    if (n == 0 || (n > 3 && !cstr_eq(s[2], "proxy"))) {
         return;
     }
     const struct kind *k = kind_find(r->group, r->version, s[0]);
@@ -88,6 +94,7 @@ static void resource_parse(const char *const *s, size_t n, struct route *r)
         if (!r->sub) {
             return;
         }
+        r->tail = seg->after[(size_t)(s - seg->s) + 2];
     }
     r->kind = k;
     r->type = ROUTE_RESOURCE;
@@ -127,10 +134,8 @@ int route_parse(struct arena *a, struct str path, struct route *ret)
         r.type = ROUTE_OTHER;
     } else if (seg.n == at) {
         r.type = ROUTE_GROUP_VERSION;
-    } else if (seg.n > SEGMENTS_MAX) {
-        r.type = ROUTE_NO_RESOURCE;
     } else {
-        resource_parse(seg.s + at, seg.n - at, &r);
+        resource_parse(&seg, at, &r);
     }
     *ret = r;
     return 0;

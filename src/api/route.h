@@ -28,6 +28,7 @@ struct route {
     const char *ns;          /* "" when the path names none */
     const char *name;        /* "" for a collection */
     const char *subresource; /* "" for none */
+    struct str tail;         /* what follows ".../proxy", as received: "", "/", "/a%20b" */
     bool watch;              /* the old form /api/v1/watch/... */
 };
 

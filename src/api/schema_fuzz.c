@@ -15,11 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct json *obj;
     struct schema_report report;
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     if (size == 0) {
         return 0;
     }
-    const struct kind *k = &kinds[data[0] % n];
+    const struct kind *k = kinds[data[0] % n];
     arena_init(&a, (size_t)16 << 20);
     if (json_parse(&a, str_n((const char *)data + 1, size - 1), NULL, &obj, &err) == 0 &&
         schema_check_object(&a, k->type, obj, &report, &err) == 0) {

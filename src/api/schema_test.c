@@ -84,10 +84,10 @@ static void every_kind_is_whole(void **state)
 {
     (void)state;
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     assert_true(n >= 12);
     for (size_t i = 0; i < n; i++) {
-        const struct kind *k = &kinds[i];
+        const struct kind *k = kinds[i];
         assert_ptr_equal(kind_find(k->group, k->version, k->plural), k);
         assert_ptr_equal(kind_body_type(k->group, k->version, k->kind), k->type);
         assert_true(!(k->verbs & KIND_LIST) == !kind_body_type(k->group, k->version, k->list_kind));

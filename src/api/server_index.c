@@ -37,16 +37,8 @@ const char *api_key(struct arena *a, const struct kind *k, const char *ns, const
 static const struct kind *kind_of_resource(struct str resource)
 {
     struct str plural, group;
-    size_t n;
-    (void)str_cut(resource, '.', &plural, &group);
-    const struct kind *all = kinds_all(&n);
-    for (size_t i = 0; i < n; i++) {
-        if (kind_storage(&all[i]) == &all[i] && str_is(plural, all[i].plural) &&
-            str_is(group, all[i].group)) {
-            return &all[i];
-        }
-    }
-    return NULL;
+    (void)str_cut(resource, '.', &plural, &group); /* without a dot: core */
+    return kind_find_stored(plural, group);
 }
 
 const struct kind *api_key_parse(struct str key, struct str *ret_ns, struct str *ret_name)

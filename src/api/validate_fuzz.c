@@ -36,14 +36,14 @@ static void update(struct arena *a, const struct kind *k, struct json *obj)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t n;
-    const struct kind *all = kinds_all(&n);
+    const struct kind *const *all = kinds_all(&n);
     struct arena a;
     struct json *obj = NULL;
     struct field_errors e;
     if (size < 1 || n == 0) {
         return 0;
     }
-    const struct kind *k = kind_storage(&all[data[0] % n]);
+    const struct kind *k = kind_storage(all[data[0] % n]);
     arena_init(&a, 16 << 20);
     if (json_parse(&a, str_n((const char *)data + 1, size - 1), NULL, &obj, NULL) == 0 &&
         json_is(obj, JSON_OBJECT) && schema_check(&a, k->type, obj, NULL, NULL) == 0) {

@@ -111,15 +111,15 @@ static bool is_watched(const struct kind *k)
 static int start_informers(struct orchestrator *o)
 {
     size_t n;
-    const struct kind *kinds = kinds_all(&n);
+    const struct kind *const *kinds = kinds_all(&n);
     o->watched = mem_zalloc((n + 1) * sizeof(*o->watched));
     if (!o->watched) {
         return -E_NOMEM;
     }
     for (size_t i = 0; i < n; i++) {
-        if (is_watched(&kinds[i])) {
+        if (is_watched(kinds[i])) {
             struct watched *w = &o->watched[o->watched_n++];
-            w->kind = &kinds[i];
+            w->kind = kinds[i];
             w->o = o;
             struct informer_opts opts = {
                 .kind = w->kind, .changed = changed, .synced = one_synced, .arg = w};
