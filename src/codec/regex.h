@@ -36,9 +36,10 @@ struct regex_span {
 
 /* The leftmost match (of Perl's preference) that starts at or after byte `from`; ^ and \b see the
  * text before it. spans[0] is the whole match, spans[i] group i; those beyond the pattern's groups
- * are none. n_spans >= 1. False when there is no match. */
-bool regex_find(struct regex *re, struct str text, size_t from, struct regex_span *spans,
-                size_t n_spans);
+ * or LIMIT_REGEX_GROUPS are none. n_spans >= 1. 1, 0 when there is no match, or -ENOMEM (the first
+ * call allocates). */
+int regex_find(struct regex *re, struct str text, size_t from, struct regex_span *spans,
+               size_t n_spans);
 unsigned regex_groups(const struct regex *re); /* capturing groups, without the whole */
 
 #endif
