@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Streams from the API server to the node that runs a pod: logs, exec and attach.
+ * Streams from the API server to the node that runs a pod: logs, exec, attach, and plain bytes to a
+ * port of a pod or to the node agent itself (node_pipe.h makes a struct stream of those).
  *
  * The embedding program gives the server an opener (node_stream_open_fn): a center's opener goes
  * through the reverse tunnel of the node, an edge's goes straight to its runtime. The server speaks
@@ -18,6 +19,10 @@
  * in JSON ({"metadata":{},"status":"Success"} or reason NonZeroExitCode with the cause ExitCode),
  * and then ended(0). CHANNEL_CLOSE carries one byte: the channel that its sender has closed
  * (stdin's end).
+ *
+ * A stream of bytes (PORT, AGENT) uses CHANNEL_STDIN for what goes to the node and CHANNEL_STDOUT
+ * for what comes back; CHANNEL_CLOSE with CHANNEL_STDIN, or from the node with CHANNEL_STDOUT, is
+ * the end of that direction. It ends when both directions have.
  *
  * Loop thread only. Callbacks never come inside open, send or close.
  */
@@ -40,14 +45,24 @@ enum node_channel {
     CHANNEL_CLOSE = 255,
 };
 
-enum node_stream_type { NODE_STREAM_LOG, NODE_STREAM_EXEC, NODE_STREAM_ATTACH };
+enum node_stream_type {
+    NODE_STREAM_LOG,
+    NODE_STREAM_EXEC,
+    NODE_STREAM_ATTACH,
+    NODE_STREAM_PORT,  /* bytes to a TCP port that something in the pod listens on at localhost */
+    NODE_STREAM_AGENT, /* bytes to the agent's HTTP server (what a kubelet answers on its port) */
+    NODE_STREAM_TYPE_NR
+};
 
 /* What is asked for. All texts are borrowed until open returns. */
 struct node_stream_req {
     enum node_stream_type type;
     const char *node; /* spec.nodeName, never empty */
     const char *ns, *pod, *uid;
-    const char *container; /* checked to be one of the pod's, never empty */
+    /* log, exec, attach: checked to be one of the pod's, never empty; "" for the others. AGENT has
+     * no ns, pod and uid either. */
+    const char *container;
+    int port; /* PORT: 1 to 65535 */
     /* exec, attach */
     const char *const *command; /* exec: NULL-terminated, at least one */
     bool in, out, err, tty;

@@ -503,7 +503,7 @@ static int64_t read_keyed(const struct cgroup_root *c, int i, const char *path, 
 
 int cgroup_usage(struct cgroup_root *c, const char *path, struct cgroup_usage *ret)
 {
-    struct cgroup_usage u = {-1, -1, -1};
+    struct cgroup_usage u = {-1, -1, -1, -1, -1, -1, -1};
     int64_t inactive = -1;
     if (c->v1[CTL_CPUACCT] >= 0) {
         int64_t ns = read_number(c, c->v1[CTL_CPUACCT], path, "cpuacct.usage");
@@ -515,12 +515,19 @@ int cgroup_usage(struct cgroup_root *c, const char *path, struct cgroup_usage *r
         int m = c->v1[CTL_MEMORY];
         u.memory_bytes = read_number(c, m, path, "memory.usage_in_bytes");
         inactive = read_keyed(c, m, path, "memory.stat", "total_inactive_file");
+        u.rss_bytes = read_keyed(c, m, path, "memory.stat", "total_rss");
+        u.page_faults = read_keyed(c, m, path, "memory.stat", "total_pgfault");
+        u.major_page_faults = read_keyed(c, m, path, "memory.stat", "total_pgmajfault");
         u.oom_kills = read_keyed(c, m, path, "memory.oom_control", "oom_kill");
     } else if (c->v2_has[CTL_MEMORY]) {
         u.memory_bytes = read_number(c, c->v2, path, "memory.current");
         inactive = read_keyed(c, c->v2, path, "memory.stat", "inactive_file");
+        u.rss_bytes = read_keyed(c, c->v2, path, "memory.stat", "anon");
+        u.page_faults = read_keyed(c, c->v2, path, "memory.stat", "pgfault");
+        u.major_page_faults = read_keyed(c, c->v2, path, "memory.stat", "pgmajfault");
         u.oom_kills = read_keyed(c, c->v2, path, "memory.events", "oom_kill");
     }
+    u.charged_bytes = u.memory_bytes;
     if (u.memory_bytes >= 0 && inactive > 0) {
         u.memory_bytes = MAX_OF(u.memory_bytes - inactive, (int64_t)0);
     }

@@ -32,10 +32,13 @@ struct cgroup_limits {  /* 0 = not limited */
     int64_t pids_limit;
 };
 
-struct cgroup_usage {     /* -1 = unknown */
-    int64_t cpu_us;       /* since the group was made */
-    int64_t memory_bytes; /* working set: usage less inactive file pages */
-    int64_t oom_kills;    /* of this group and those below, as far as the kernel tells */
+struct cgroup_usage {      /* -1 = unknown */
+    int64_t cpu_us;        /* since the group was made */
+    int64_t memory_bytes;  /* working set: usage less inactive file pages */
+    int64_t charged_bytes; /* all that is charged, page cache included */
+    int64_t rss_bytes;     /* anonymous memory */
+    int64_t page_faults, major_page_faults;
+    int64_t oom_kills; /* of this group and those below, as far as the kernel tells */
 };
 
 /* parent: "/" or "/selvedge-<node>". Never fails on what the machine lacks; -ENOMEM only. */

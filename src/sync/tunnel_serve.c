@@ -17,7 +17,8 @@ struct served {
     struct io_task free;
     struct io_loop *loop;
     struct buf in;
-    bool local_paused, busy;
+    bool local_paused;
+    bool local_full; /* it takes no more until it says drained */
 };
 
 static void served_free(void *arg)
@@ -60,7 +61,7 @@ static void take_frames(struct served *s)
 {
     uint8_t channel;
     struct str data;
-    while (s->local && s->stream) {
+    while (s->local && s->stream && !s->local_full) {
         int64_t n = channel_next(buf_str(&s->in), &channel, &data);
         if (n == 0) {
             return;
@@ -71,9 +72,9 @@ static void take_frames(struct served *s)
         }
         int rc = s->local->ops->send(s->local, channel, data);
         buf_consume(&s->in, (size_t)n);
-        if (rc == 1) {
+        if (rc == 1 && s->stream) {
+            s->local_full = true;
             stream_read_stop(s->stream);
-            return;
         }
     }
 }
@@ -153,8 +154,9 @@ static void local_message(void *arg, uint8_t channel, struct str data)
 static void local_drained(void *arg)
 {
     struct served *s = arg;
+    s->local_full = false;
     take_frames(s);
-    if (s->stream && s->local) {
+    if (s->stream && s->local && !s->local_full) {
         stream_read_start(s->stream);
     }
 }

@@ -15,8 +15,11 @@
 
 /* ---- the request ---- */
 
-static const char *const type_names[] = {
-    [NODE_STREAM_LOG] = "log", [NODE_STREAM_EXEC] = "exec", [NODE_STREAM_ATTACH] = "attach"};
+static const char *const type_names[NODE_STREAM_TYPE_NR] = {[NODE_STREAM_LOG] = "log",
+                                                            [NODE_STREAM_EXEC] = "exec",
+                                                            [NODE_STREAM_ATTACH] = "attach",
+                                                            [NODE_STREAM_PORT] = "port",
+                                                            [NODE_STREAM_AGENT] = "agent"};
 
 struct json *tunnel_stream_encode(struct arena *a, const struct node_stream_req *req)
 {
@@ -26,6 +29,10 @@ struct json *tunnel_stream_encode(struct arena *a, const struct node_stream_req 
     json_set_str(o, "ns", req->ns);
     json_set_str(o, "pod", req->pod);
     json_set_str(o, "uid", req->uid);
+    if (req->type == NODE_STREAM_PORT || req->type == NODE_STREAM_AGENT) {
+        json_set_int(o, "port", req->port);
+        return o;
+    }
     json_set_str(o, "container", req->container);
     if (req->type == NODE_STREAM_LOG) {
         json_set_bool(o, "follow", req->follow);
@@ -84,14 +91,19 @@ int tunnel_stream_decode(struct arena *a, const struct json *j, struct node_stre
         .since_seconds = json_i64(json_get(j, "since"), -1),
         .since_time = json_cstr(json_get(j, "sinceTime"), NULL),
     };
+    int64_t port = json_i64(json_get(j, "port"), 0);
     size_t i = 0;
     while (i < ARRAY_SIZE(type_names) && !cstr_eq(type, type_names[i])) {
         i++;
     }
-    if (i == ARRAY_SIZE(type_names) || !*r.ns || !*r.pod || !*r.container) {
+    r.type = (enum node_stream_type)i;
+    bool named = r.type == NODE_STREAM_AGENT ||
+                 (*r.ns && *r.pod && (*r.container || r.type == NODE_STREAM_PORT));
+    bool reachable = r.type != NODE_STREAM_PORT || (port > 0 && port <= UINT16_MAX);
+    if (i == ARRAY_SIZE(type_names) || !named || !reachable) {
         return err_set(err, -E_INVAL, "malformed request for a stream");
     }
-    r.type = (enum node_stream_type)i;
+    r.port = r.type == NODE_STREAM_PORT ? (int)port : 0;
     if (r.type != NODE_STREAM_LOG && decode_command(a, json_get(j, "command"), &r) < 0) {
         return err_sys(err, -ENOMEM, "open a stream");
     }

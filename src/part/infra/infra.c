@@ -304,7 +304,8 @@ int infra_new(const struct infra_opts *opts, struct infra **ret, struct err *err
     io_timer_init(inf->loop, &inf->log_rotation, rotate_logs, inf);
     inf->events = events_new(inf);
     int rc = inf->events ? copy_texts(inf, opts) : -ENOMEM;
-    rc = rc < 0 ? err_sys(err, rc, "start the node agent") : node_agent_new(inf, &inf->node, err);
+    rc = rc < 0 ? err_sys(err, rc, "start the node agent") : agent_http_new(inf, &inf->http, err);
+    rc = rc < 0 ? rc : node_agent_new(inf, &inf->node, err);
     for (int i = 0; rc == 0 && i < INFRA_WATCHES; i++) {
         rc = open_watch(inf, i);
         if (rc < 0) {
@@ -353,6 +354,7 @@ void infra_free(struct infra *inf)
         return;
     }
     streams_close_all(inf);
+    agent_http_free(TAKE_PTR(inf->http));
     for (bool more = true; more;) {
         more = false;
         MAP_FOR_EACH (slot, &inf->pods) {

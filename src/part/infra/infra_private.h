@@ -33,6 +33,7 @@ struct node_agent;
 struct io_fswatch;
 struct pod;
 struct slot;
+struct stream;
 
 struct infra {
     struct io_loop *loop;
@@ -53,7 +54,8 @@ struct infra {
     size_t busy;         /* runtime operations under way */
     size_t attaching;    /* ADDs of the network under way */
     bool network_made;   /* one has succeeded: the bridge is there */
-    struct list streams; /* streams.c */
+    struct list streams; /* struct infra_stream.link */
+    struct agent_http *http;
     struct events *events;
     struct node_agent *node;
 };
@@ -281,8 +283,29 @@ void node_agent_free(struct node_agent *n);
 void node_agent_changed(struct infra *inf); /* images or conditions may have changed */
 const struct json *node_allocatable(const struct infra *inf);
 
-/* streams.c */
+/* ---- streams ---- */
+
+/* A stream that somebody has open here; the first member of its implementation. */
+struct infra_stream {
+    struct node_stream base;
+    struct list link; /* infra.streams */
+    /* Tells the owner that it has ended and lets go of it. */
+    void (*cut)(struct infra_stream *s, int code, const char *text);
+};
+
+/* streams.c: logs and exec; and the entry of all of them. */
 void streams_close_all(struct infra *inf);
+struct pod *stream_find_pod(struct infra *inf, const struct node_stream_req *req);
+/* stream_bytes.c: PORT and AGENT. */
+struct node_stream *stream_bytes_open(struct infra *inf, const struct node_stream_req *req,
+                                      const struct node_stream_events *events, void *events_arg,
+                                      struct err *err);
+/* agent_http.c: what a kubelet answers on its port. */
+struct agent_http;
+int agent_http_new(struct infra *inf, struct agent_http **ret, struct err *err);
+void agent_http_free(struct agent_http *h);
+/* Takes the stream. */
+int agent_http_serve(struct agent_http *h, struct stream *s);
 
 /* Bookkeeping around every runtime operation, so that the agent can end cleanly. */
 static inline void infra_op_begin(struct infra *inf)

@@ -20,9 +20,8 @@
 enum { FD_NR = 3 };
 
 struct local_stream {
-    struct node_stream base;
+    struct infra_stream head;
     struct infra *inf;
-    struct list link; /* infra.streams */
     const struct node_stream_events *events;
     void *events_arg;
     struct io_task begin, free;
@@ -73,7 +72,7 @@ static void shut(struct local_stream *s)
     if (s->exec) {
         exec_close(TAKE_PTR(s->exec));
     }
-    list_del(&s->link);
+    list_del(&s->head.link);
     loop_defer(s->inf->loop, &s->free);
 }
 
@@ -89,20 +88,25 @@ static void finish(struct local_stream *s, int code, const char *text)
 
 static void s_close(struct node_stream *base)
 {
-    shut(CONTAINER_OF(base, struct local_stream, base));
+    shut(CONTAINER_OF(base, struct local_stream, head.base));
+}
+
+static void s_cut(struct infra_stream *head, int code, const char *text)
+{
+    finish(CONTAINER_OF(head, struct local_stream, head), code, text);
 }
 
 void streams_close_all(struct infra *inf)
 {
     while (!list_empty(&inf->streams)) {
-        finish(CONTAINER_OF(inf->streams.next, struct local_stream, link), -E_UNREACH,
-               "the node agent ends");
+        struct infra_stream *s = CONTAINER_OF(inf->streams.next, struct infra_stream, link);
+        s->cut(s, -E_UNREACH, "the node agent ends");
     }
 }
 
 /* ---- looking up ---- */
 
-static struct pod *find_pod(struct infra *inf, const struct node_stream_req *req)
+struct pod *stream_find_pod(struct infra *inf, const struct node_stream_req *req)
 {
     struct pod *p = *req->uid ? map_get(&inf->pods, str_of(req->uid)) : NULL;
     if (p) {
@@ -119,7 +123,7 @@ static struct pod *find_pod(struct infra *inf, const struct node_stream_req *req
 
 static struct slot *find_slot(struct infra *inf, const struct node_stream_req *req, struct err *err)
 {
-    struct pod *p = find_pod(inf, req);
+    struct pod *p = stream_find_pod(inf, req);
     struct slot *s = p ? pod_slot(p, req->container) : NULL;
     if (!p) {
         (void)err_set(err, -E_NOENT, "pod \"%s\" is not on this node yet", req->pod);
@@ -438,7 +442,7 @@ static void end_stdin(struct local_stream *s)
 
 static int s_send(struct node_stream *base, uint8_t channel, struct str data)
 {
-    struct local_stream *s = CONTAINER_OF(base, struct local_stream, base);
+    struct local_stream *s = CONTAINER_OF(base, struct local_stream, head.base);
     if (!s->exec || s->closed) {
         return 0; /* logs take nothing; a command that has ended neither */
     }
@@ -455,7 +459,7 @@ static int s_send(struct node_stream *base, uint8_t channel, struct str data)
 
 static void s_pause(struct node_stream *base, bool paused)
 {
-    struct local_stream *s = CONTAINER_OF(base, struct local_stream, base);
+    struct local_stream *s = CONTAINER_OF(base, struct local_stream, head.base);
     s->paused = paused;
     if (s->closed) {
         return;
@@ -492,6 +496,9 @@ struct node_stream *infra_open_stream(void *arg, const struct node_stream_req *r
                                       struct err *err)
 {
     struct infra *inf = arg;
+    if (req->type == NODE_STREAM_PORT || req->type == NODE_STREAM_AGENT) {
+        return stream_bytes_open(inf, req, events, events_arg, err);
+    }
     if (req->type == NODE_STREAM_ATTACH) {
         (void)err_set(err, -E_NOTSUP, "attach is not supported yet; use logs -f or exec");
         return NULL;
@@ -505,7 +512,8 @@ struct node_stream *infra_open_stream(void *arg, const struct node_stream_req *r
         (void)err_sys(err, -ENOMEM, "open a stream");
         return NULL;
     }
-    s->base.ops = &ops;
+    s->head.base.ops = &ops;
+    s->head.cut = s_cut;
     s->inf = inf;
     s->events = events;
     s->events_arg = events_arg;
@@ -521,7 +529,7 @@ struct node_stream *infra_open_stream(void *arg, const struct node_stream_req *r
     io_task_init(&s->begin, begin, s);
     io_task_init(&s->free, release, s);
     io_timer_init(inf->loop, &s->follow, log_follow, s);
-    list_push_back(&inf->streams, &s->link);
+    list_push_back(&inf->streams, &s->head.link);
     loop_defer(inf->loop, &s->begin);
-    return &s->base;
+    return &s->head.base;
 }
