@@ -86,6 +86,12 @@ struct api_server *api_server_new(struct io_loop *loop, struct store *store,
     list_init(&s->watches);
     list_init(&s->streams);
     list_init(&s->boot);
+    s->flows = flow_control_new(loop, NULL);
+    if (!s->flows) {
+        (void)err_set(err, -ENOMEM, "out of memory");
+        api_server_free(s);
+        return NULL;
+    }
     if (s->opts.token_csv && authn_load_csv(s, s->opts.token_csv, err) < 0) {
         api_server_free(s);
         return NULL;
@@ -123,6 +129,7 @@ void api_server_free(struct api_server *s)
         mem_free(b);
     }
     assert(list_empty(&s->watches)); /* a client of this server still watches: a bug of its owner */
+    flow_control_free(s->flows);
     arena_fini(&s->arena);
     mem_free(s);
 }
@@ -197,11 +204,25 @@ static void op_done(struct handler_op *op)
 static void call_closed(void *arg)
 {
     struct server_call *call = arg;
+    flow_cancel(&call->turn);
     handler_cancel(&call->op);
 }
 
-static void run(struct server_call *call)
+/* Work begins when it is the caller's turn: at once, unless he asks for more than his share. */
+static void in_turn(struct server_call *call, flow_fn *work)
 {
+    char name[FLOW_NAME_SIZE];
+    struct flow_key key = flow_key_of(&call->user, name);
+    http_exchange_on_close(call->x, call_closed, call);
+    int code = flow_submit(call->server->flows, &key, &call->turn, work, call);
+    if (code < 0) {
+        api_reply_error(call->x, code, "too many requests, please try again later");
+    }
+}
+
+static void run(void *arg)
+{
+    struct server_call *call = arg;
     struct handler_op *op = &call->op;
     const struct route *r = &call->route;
     op->server = call->server;
@@ -213,13 +234,14 @@ static void run(struct server_call *call)
     op->name = r->name;
     op->done = op_done;
     op->arg = call;
-    http_exchange_on_close(call->x, call_closed, call);
     handler_run(op);
 }
 
-static void body_done(struct http_exchange *x, struct str body, void *arg)
+static void run_with_body(void *arg)
 {
     struct server_call *call = arg;
+    struct http_exchange *x = call->x;
+    struct str body = call->body;
     struct handler_op *op = &call->op;
     struct err err = {0};
     const struct http_headers *h = &http_exchange_request(x)->headers;
@@ -240,6 +262,14 @@ static void body_done(struct http_exchange *x, struct str body, void *arg)
         handler_read_delete_options(op, op->body);
     }
     run(call);
+}
+
+static void body_done(struct http_exchange *x, struct str body, void *arg)
+{
+    struct server_call *call = arg;
+    (void)x;
+    call->body = body;
+    in_turn(call, run_with_body);
 }
 
 static bool patch_type(struct server_call *call)
@@ -331,8 +361,9 @@ static bool watch_wanted(struct server_call *call)
            (call->op.opt.watch || call->route.watch);
 }
 
-static void start_watch(struct server_call *call)
+static void start_watch(void *arg)
 {
+    struct server_call *call = arg;
     struct arena *a = http_exchange_arena(call->x);
     struct route_options *o = &call->op.opt;
     const struct route *r = &call->route;
@@ -412,11 +443,11 @@ static void handle_resource(struct server_call *call)
         return;
     }
     if (watch_wanted(call)) {
-        start_watch(call);
+        in_turn(call, start_watch);
         return;
     }
     if (call->op.verb == HANDLER_GET || call->op.verb == HANDLER_LIST) {
-        run(call);
+        in_turn(call, run);
         return;
     }
     if (call->op.verb == HANDLER_PATCH && !patch_type(call)) {

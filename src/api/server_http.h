@@ -3,6 +3,7 @@
 #ifndef API_SERVER_HTTP_H
 #define API_SERVER_HTTP_H
 
+#include "api/flow/flow.h"
 #include "api/handler.h"
 #include "api/server_accept.h"
 #include "api/table.h"
@@ -16,6 +17,8 @@ struct server_call {
     struct route route;
     enum accept_form form;
     enum table_include include;
+    struct flow_entry turn; /* while it waits for its turn */
+    struct str body;        /* collected, until it is parsed */
     struct handler_op op;
 };
 

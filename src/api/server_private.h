@@ -33,6 +33,7 @@ struct api_server {
     size_t n_routes;
     struct static_token *tokens;
     size_t n_tokens;
+    struct flow_control *flows;
     struct list watches; /* struct watch_feed.link */
     struct list streams; /* struct exec_proxy.link */
     struct list boot;    /* struct boot_write.link: namespaces that are being made */
