@@ -4,76 +4,33 @@
 
 #include "api/auth/authn.h"
 #include "api/auth/authz.h"
+#include "api/auth/rbac.h"
+#include "api/auth/rbac_defaults.h"
 #include "api/exec_proxy.h"
+#include "api/server_boot.h"
 #include "api/server_http.h"
 #include "api/server_private.h"
 #include "api/watch.h"
 #include "base/limits.h"
 #include "base/log.h"
 
-/* ---- the namespaces that always exist ---- */
-
-struct boot_write {
-    struct list link;
-    struct arena arena;
-    struct handler_op op;
-};
-
-static const char *const root_groups[] = {"system:masters", NULL};
-static const struct api_user server_user = {"system:apiserver", root_groups};
-
-static void boot_done(struct handler_op *op)
-{
-    struct boot_write *b = op->arg;
-    if (op->http >= 300 && op->http != 409) {
-        log_warn("create namespace '%s': %s, ignoring", op->name,
-                 json_path_cstr(op->result, "message", "out of memory"));
-    }
-    handler_fini(op);
-    list_del(&b->link);
-    arena_fini(&b->arena);
-    mem_free(b);
-}
-
-static int boot_namespace(struct api_server *s, const char *name)
-{
-    const struct kind *k = kind_find("", "v1", "namespaces");
-    struct boot_write *b = mem_zalloc(sizeof(*b));
-    if (!b) {
-        return -ENOMEM;
-    }
-    arena_init(&b->arena, 0);
-    struct json *body = json_object(&b->arena);
-    json_set_str(json_ensure_object(body, "metadata"), "name", name);
-    const char *key = api_key(&b->arena, k, "", name);
-    if (arena_failed(&b->arena) || store_get(s->store, str_of(key))) {
-        int code = arena_failed(&b->arena) ? -ENOMEM : 0;
-        arena_fini(&b->arena);
-        mem_free(b);
-        return code;
-    }
-    b->op = (struct handler_op){.server = s,
-                                .arena = &b->arena,
-                                .user = &server_user,
-                                .verb = HANDLER_CREATE,
-                                .kind = k,
-                                .ns = "",
-                                .name = "",
-                                .body = body,
-                                .done = boot_done,
-                                .arg = b};
-    list_push_back(&s->boot, &b->link);
-    handler_run(&b->op);
-    return 0;
-}
-
 /* ---- lifetime ---- */
+
+static int open_auth(struct api_server *s, struct err *err)
+{
+    int rc = rbac_new(s->store, &s->rbac);
+    if (rc == 0 && s->opts.no_namespaces) {
+        rc = rbac_defaults_builtin(s->rbac);
+    }
+    if (rc < 0) {
+        return err_set(err, rc, "read the roles: %s", err_text(rc));
+    }
+    return s->opts.no_namespaces ? 0 : server_boot(s, err);
+}
 
 struct api_server *api_server_new(struct io_loop *loop, struct store *store,
                                   const struct api_server_opts *opts, struct err *err)
 {
-    static const char *const namespaces[] = {"default", "kube-node-lease", "kube-public",
-                                             "kube-system"};
     struct api_server *s = mem_zalloc(sizeof(*s));
     if (!s) {
         (void)err_set(err, -ENOMEM, "out of memory");
@@ -97,13 +54,9 @@ struct api_server *api_server_new(struct io_loop *loop, struct store *store,
         return NULL;
     }
     s->opts.token_csv = NULL; /* borrowed until here */
-    for (size_t i = 0; i < ARRAY_SIZE(namespaces) && !s->opts.no_namespaces; i++) {
-        int code = boot_namespace(s, namespaces[i]);
-        if (code < 0) {
-            (void)err_set(err, code, "create namespace '%s': %s", namespaces[i], err_text(code));
-            api_server_free(s);
-            return NULL;
-        }
+    if (open_auth(s, err) < 0) {
+        api_server_free(s);
+        return NULL;
     }
     return s;
 }
@@ -121,13 +74,8 @@ void api_server_free(struct api_server *s)
         return;
     }
     api_server_drain(s);
-    LIST_FOR_EACH_SAFE (l, &s->boot) {
-        struct boot_write *b = CONTAINER_OF(l, struct boot_write, link);
-        handler_cancel(&b->op);
-        list_del(&b->link);
-        arena_fini(&b->arena);
-        mem_free(b);
-    }
+    server_boot_cancel(s);
+    rbac_free(s->rbac);
     assert(list_empty(&s->watches)); /* a client of this server still watches: a bug of its owner */
     flow_control_free(s->flows);
     arena_fini(&s->arena);
@@ -457,13 +405,25 @@ static void handle_resource(struct server_call *call)
     http_exchange_collect_body(call->x, LIMIT_BODY, body_done, call);
 }
 
+/* The verb of a path that is no resource: the method in lower case. */
+static const char *path_verb(struct arena *a, struct str method)
+{
+    char *verb = arena_str(a, method);
+    for (char *c = verb; c && *c; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+    return verb ? verb : "";
+}
+
 static void handle_path(struct server_call *call)
 {
     struct http_exchange *x = call->x;
+    struct arena *a = http_exchange_arena(x);
     const struct http_request *req = http_exchange_request(x);
     struct err err = {0};
-    if (authz_path(&call->user, str_is(req->method, "GET") ? "get" : "post", req->path, &err) < 0) {
-        server_reply_status(x, status_code(http_exchange_arena(x), -E_ACCESS, err.text));
+    const char *verb = path_verb(a, req->method);
+    if (authz_path(call->server, a, &call->user, verb, req->path, &err) < 0) {
+        server_reply_status(x, status_code(a, -E_ACCESS, err.text));
         return;
     }
     if (!server_misc_private(call)) {

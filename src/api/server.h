@@ -40,6 +40,8 @@ struct store_item;
 struct api_user {
     const char *name;
     const char *const *groups; /* NULL-terminated, never NULL itself */
+    const char *uid;           /* NULL: none */
+    const struct json *extra;  /* an object of arrays of texts; NULL: none */
 };
 
 bool api_user_in(const struct api_user *u, const char *group);
@@ -79,7 +81,12 @@ struct api_server_opts {
     /* Answered by /readyz beside the server's own checks: NULL = ready, else what is missing. */
     const char *(*not_ready)(void *arg);
     void *not_ready_arg;
-    bool no_namespaces; /* do not make default, kube-system, ... (an edge mirrors them) */
+    /* Make no objects: an edge mirrors namespaces, and has the default roles without objects. */
+    bool no_namespaces;
+    /* Keys of service account tokens as PEM texts, NULL-terminated: the first signs, all verify.
+     * NULL: there are no such tokens. Read by api_server_new(), not kept. */
+    const char *const *token_keys;
+    const char *root_ca; /* PEM that pods and token Secrets get as ca.crt; copied; NULL: none */
 };
 
 /* ---- how objects lie in the store ---- */

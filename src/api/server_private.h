@@ -36,7 +36,9 @@ struct api_server {
     struct flow_control *flows;
     struct list watches; /* struct watch_feed.link */
     struct list streams; /* struct exec_proxy.link */
-    struct list boot;    /* struct boot_write.link: namespaces that are being made */
+    struct list boot;    /* struct boot_write.link: objects that are being made at the start */
+    struct rbac *rbac;
+    struct tokens *sa_tokens; /* of service accounts */
     bool draining;
 };
 

@@ -1,232 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Authorization: see authz.h. The node rules follow plugin/pkg/auth/authorizer/node and
- * NodeRestriction. */
+/* Authorization: see authz.h. */
 #include "api/auth/authz.h"
 
-#include <stdio.h>
-
-#include "api/object.h"
+#include "api/auth/rbac.h"
 #include "api/selector.h"
 #include "api/server_private.h"
 
-static const char *const verb_names[HANDLER_VERB_NR] = {
-    [HANDLER_GET] = "get",       [HANDLER_LIST] = "list",
-    [HANDLER_CREATE] = "create", [HANDLER_UPDATE] = "update",
-    [HANDLER_PATCH] = "patch",   [HANDLER_DELETE] = "delete",
-    [HANDLER_WATCH] = "watch",   [HANDLER_DELETE_COLLECTION] = "deletecollection",
-};
+#define PATH_SHOWN 200u /* bytes of a path in a refusal */
 
-struct node_request {
-    struct api_server *server;
-    struct arena *arena;
-    const struct authz_request *r;
-    const char *node;
-};
-
-static bool writes(enum handler_verb v)
+const char *authz_verb(enum handler_verb v)
 {
-    return v == HANDLER_UPDATE || v == HANDLER_PATCH;
+    static const char *const names[HANDLER_VERB_NR] = {
+        [HANDLER_GET] = "get",       [HANDLER_LIST] = "list",
+        [HANDLER_CREATE] = "create", [HANDLER_UPDATE] = "update",
+        [HANDLER_PATCH] = "patch",   [HANDLER_DELETE] = "delete",
+        [HANDLER_WATCH] = "watch",   [HANDLER_DELETE_COLLECTION] = "deletecollection",
+    };
+    return names[v];
 }
 
-static bool reads_many(enum handler_verb v)
+static bool allows(struct api_server *s, struct arena *a, const struct authz_attrs *q)
 {
-    return v == HANDLER_LIST || v == HANDLER_WATCH;
+    return api_user_in(q->user, "system:masters") || rbac_allows(s->rbac, q) ||
+           authz_node_allows(s, a, q);
 }
 
-/* The selector asks for exactly field=value. */
-static bool selects(struct node_request *q, const char *field, const char *value)
+bool authz_explain(struct api_server *s, struct arena *a, const struct authz_attrs *q,
+                   const char **ret_reason)
+{
+    const char *node = api_user_node(q->user);
+    *ret_reason = "";
+    if (api_user_in(q->user, "system:masters") || authz_node_allows(s, a, q)) {
+        return true;
+    }
+    bool allowed = rbac_explain(s->rbac, a, q, ret_reason);
+    if (!allowed && node && !q->path && *ret_reason && !**ret_reason) {
+        *ret_reason =
+            arena_printf(a, "no relationship found between node '%s' and this object", node);
+    }
+    return allowed;
+}
+
+/* ---- refusals ---- */
+
+static int refuse(struct api_server *s, struct arena *a, const struct authz_attrs *q,
+                  struct err *err)
+{
+    const char *reason;
+    if (authz_explain(s, a, q, &reason)) {
+        return 0; /* cannot be: both ways read the same rules */
+    }
+    const char *sep = reason && *reason ? ": " : "";
+    reason = reason ? reason : "";
+    if (q->path) {
+        return err_set(err, -E_ACCESS, "forbidden: User \"%s\" cannot %s path \"%.*s\"%s%s",
+                       q->user->name, q->verb, (int)PATH_SHOWN, q->path, sep, reason);
+    }
+    if (*q->ns) {
+        return err_set(err, -E_ACCESS,
+                       "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" in the "
+                       "namespace \"%s\"%s%s",
+                       q->user->name, q->verb, q->resource, *q->subresource ? "/" : "",
+                       q->subresource, q->group, q->ns, sep, reason);
+    }
+    return err_set(err, -E_ACCESS,
+                   "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" at the cluster "
+                   "scope%s%s",
+                   q->user->name, q->verb, q->resource, *q->subresource ? "/" : "", q->subresource,
+                   q->group, sep, reason);
+}
+
+int authz_ask(struct api_server *s, struct arena *a, const struct authz_attrs *q, struct err *err)
+{
+    return allows(s, a, q) ? 0 : refuse(s, a, q, err);
+}
+
+/* ---- operations on kinds ---- */
+
+/* A list or watch whose field selector asks for one name is about that object. */
+static const char *selected_name(struct arena *a, const struct authz_request *r)
 {
     struct selector *s = NULL;
-    const char *text = q->r->field_selector;
-    if (!text || selector_parse_fields(q->arena, text, &s, NULL) < 0) {
-        return false;
+    bool many = r->verb == HANDLER_LIST || r->verb == HANDLER_WATCH;
+    if (!many || *r->name || !r->field_selector || !strstr(r->field_selector, "metadata.name") ||
+        selector_parse_fields(a, r->field_selector, &s, NULL) < 0) {
+        return r->name;
     }
     for (size_t i = 0; i < s->n; i++) {
-        if (s->terms[i].op == SELECTOR_EQ && cstr_eq(s->terms[i].key, field) &&
-            (!value || cstr_eq(s->terms[i].values[0], value))) {
-            return true;
+        if (s->terms[i].op == SELECTOR_EQ && cstr_eq(s->terms[i].key, "metadata.name")) {
+            return s->terms[i].values[0];
         }
     }
-    return false;
-}
-
-static struct json *load_pod(struct node_request *q, const char *ns, const char *name)
-{
-    const struct kind *pods = kind_find("", "v1", "pods");
-    const char *key = api_key(q->arena, pods, ns, name);
-    struct store_item *it = key ? store_get_latest(q->server->store, str_of(key)) : NULL;
-    return it ? handler_item_tree(q->arena, pods, it) : NULL;
-}
-
-static bool node_pods(struct node_request *q)
-{
-    const struct authz_request *r = q->r;
-    if (reads_many(r->verb)) {
-        return selects(q, "spec.nodeName", q->node);
-    }
-    bool fits = r->verb == HANDLER_GET || r->verb == HANDLER_DELETE ||
-                (writes(r->verb) && cstr_eq(r->subresource, "status")) ||
-                (r->verb == HANDLER_CREATE && cstr_eq(r->subresource, "eviction"));
-    if (!fits || !*r->name) {
-        return false;
-    }
-    /* A pod that is not there may be asked for: the answer is 404, as for the real authorizer's
-     * graph it would be 403; a node that lost a deletion must be able to learn of it. */
-    struct json *pod = load_pod(q, r->ns, r->name);
-    return !pod || cstr_eq(json_path_cstr(pod, "spec.nodeName", ""), q->node);
-}
-
-static bool node_nodes(struct node_request *q)
-{
-    const struct authz_request *r = q->r;
-    if (reads_many(r->verb)) {
-        return selects(q, "metadata.name", q->node);
-    }
-    if (r->verb == HANDLER_CREATE) {
-        return cstr_eq(obj_name(r->body), q->node);
-    }
-    return cstr_eq(r->name, q->node) && (r->verb == HANDLER_GET || writes(r->verb)) &&
-           (!*r->subresource || cstr_eq(r->subresource, "status"));
-}
-
-static bool node_leases(struct node_request *q)
-{
-    const struct authz_request *r = q->r;
-    if (!cstr_eq(r->ns, "kube-node-lease")) {
-        return false;
-    }
-    if (r->verb == HANDLER_CREATE) {
-        return cstr_eq(obj_name(r->body), q->node);
-    }
-    return cstr_eq(r->name, q->node) &&
-           (r->verb == HANDLER_GET || r->verb == HANDLER_DELETE || writes(r->verb));
-}
-
-static bool node_events(struct node_request *q)
-{
-    return q->r->verb == HANDLER_CREATE || writes(q->r->verb);
-}
-
-/* What in a pod's spec refers to another object: a member of this name with its name inside. */
-struct reference {
-    const char *holder, *field;
-};
-static const struct reference secret_refs[] = {
-    {"secret", "secretName"}, {"secret", "name"}, {"secretKeyRef", "name"}, {"secretRef", "name"}};
-static const struct reference configmap_refs[] = {
-    {"configMap", "name"}, {"configMapKeyRef", "name"}, {"configMapRef", "name"}};
-
-static bool member_refers(const struct json_member *m, const struct reference *refs, size_t n,
-                          const char *name)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (cstr_eq(m->key, refs[i].holder) &&
-            cstr_eq(json_path_cstr(m->value, refs[i].field, NULL), name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Walks the spec with a stack of its own; what does not fit is not granted. */
-static bool refers(const struct json *spec, const struct reference *refs, size_t n_refs,
-                   const char *name)
-{
-    const struct json *stack[256];
-    size_t n = 0;
-    stack[n++] = spec;
-    while (n) {
-        const struct json *at = stack[--n];
-        JSON_FOR_EACH_MEMBER (m, at) {
-            if (member_refers(m, refs, n_refs, name)) {
-                return true;
-            }
-            if (json_len(m->value) && n < ARRAY_SIZE(stack)) {
-                stack[n++] = m->value;
-            }
-        }
-        JSON_FOR_EACH (item, at) {
-            if (json_len(item) && n < ARRAY_SIZE(stack)) {
-                stack[n++] = item;
-            }
-        }
-    }
-    return false;
-}
-
-static bool pod_refers(const struct json *pod, const char *kind, const char *name)
-{
-    const struct json *spec = json_get(pod, "spec");
-    if (cstr_eq(kind, "ServiceAccount")) {
-        return cstr_eq(json_path_cstr(spec, "serviceAccountName", "default"), name);
-    }
-    if (cstr_eq(kind, "ConfigMap")) {
-        return refers(spec, configmap_refs, ARRAY_SIZE(configmap_refs), name);
-    }
-    JSON_FOR_EACH (pull, json_get(spec, "imagePullSecrets")) {
-        if (cstr_eq(json_path_cstr(pull, "name", NULL), name)) {
-            return true;
-        }
-    }
-    return refers(spec, secret_refs, ARRAY_SIZE(secret_refs), name);
-}
-
-/* A ConfigMap, Secret or ServiceAccount that one of the node's pods in the namespace uses. */
-static bool node_refers(struct node_request *q)
-{
-    const struct authz_request *r = q->r;
-    const struct kind *pods = kind_find("", "v1", "pods");
-    const char *name = r->name;
-    struct selector *mine = NULL;
-    struct store_list list = {0};
-    const char *text = arena_printf(q->arena, "spec.nodeName=%s", q->node);
-    bool single = r->verb == HANDLER_GET;
-    if (reads_many(r->verb)) {
-        struct selector *s = NULL;
-        single = selects(q, "metadata.name", NULL) &&
-                 selector_parse_fields(q->arena, r->field_selector, &s, NULL) == 0 && s->n == 1;
-        name = single ? s->terms[0].values[0] : "";
-    }
-    const char *prefix = api_key(q->arena, pods, r->ns, "");
-    if (!single || !*r->ns || !text || !prefix ||
-        selector_parse_fields(q->arena, text, &mine, NULL) < 0 ||
-        store_list(q->server->store, &(struct store_list_opts){.prefix = str_of(prefix)}, &list) <
-            0) {
-        return false;
-    }
-    bool found = false;
-    for (size_t i = 0; i < list.n && !found; i++) {
-        if (api_item_match(list.items[i], NULL, mine)) {
-            struct json *pod = handler_item_tree(q->arena, pods, list.items[i]);
-            found = pod_refers(pod, r->kind->kind, name);
-        }
-    }
-    store_list_fini(&list);
-    return found;
-}
-
-static bool node_allowed(struct node_request *q)
-{
-    static const struct {
-        const char *group, *plural;
-        bool (*allowed)(struct node_request *q);
-    } rules[] = {
-        {"", "configmaps", node_refers},
-        {"", "events", node_events},
-        {"", "nodes", node_nodes},
-        {"", "pods", node_pods},
-        {"", "secrets", node_refers},
-        {"", "serviceaccounts", node_refers},
-        {"coordination.k8s.io", "leases", node_leases},
-        {"events.k8s.io", "events", node_events},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-        if (cstr_eq(rules[i].group, q->r->kind->group) &&
-            cstr_eq(rules[i].plural, q->r->kind->plural)) {
-            return rules[i].allowed(q);
-        }
-    }
-    return false;
+    return r->name;
 }
 
 int authz_check(struct api_server *s, struct arena *a, const struct authz_request *r,
@@ -235,112 +100,31 @@ int authz_check(struct api_server *s, struct arena *a, const struct authz_reques
     if (api_user_in(r->user, "system:masters")) {
         return 0;
     }
-    const char *node = api_user_node(r->user);
-    struct node_request q = {.server = s, .arena = a, .r = r, .node = node};
-    if (node && node_allowed(&q)) {
-        return 0;
-    }
-    char where[320];
-    if (r->kind->namespaced && *r->ns) {
-        (void)snprintf(where, sizeof(where), "in the namespace \"%s\"", r->ns);
-    } else {
-        (void)cstr_copy(where, sizeof(where), "at the cluster scope");
-    }
-    return err_set(
-        err, -E_ACCESS, "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" %s%s%s%s",
-        r->user->name, verb_names[r->verb], r->kind->plural, *r->subresource ? "/" : "",
-        r->subresource, r->kind->group, where, node ? ": no relationship found between node '" : "",
-        node ? node : "", node ? "' and this object" : "");
+    struct authz_attrs q = {.user = r->user,
+                            .verb = authz_verb(r->verb),
+                            .group = r->kind->group,
+                            .resource = r->kind->plural,
+                            .subresource = r->subresource,
+                            .ns = r->ns,
+                            .name = selected_name(a, r),
+                            .field_selector = r->field_selector,
+                            .body = r->body};
+    return authz_ask(s, a, &q, err);
 }
 
-/* ---- what a node may write about itself ---- */
-
-/* Labels of Kubernetes' own domains that a node may set; all of other domains are free. */
-static bool label_allowed(const char *key)
+int authz_path(struct api_server *s, struct arena *a, const struct api_user *u, const char *verb,
+               struct str path, struct err *err)
 {
-    static const char *const names[] = {"kubernetes.io/hostname",
-                                        "kubernetes.io/arch",
-                                        "kubernetes.io/os",
-                                        "beta.kubernetes.io/arch",
-                                        "beta.kubernetes.io/os",
-                                        "topology.kubernetes.io/zone",
-                                        "topology.kubernetes.io/region",
-                                        "node.kubernetes.io/instance-type"};
-    struct str domain, name;
-    if (!str_cut(str_of(key), '/', &domain, &name)) {
-        return true;
-    }
-    bool theirs = str_is(domain, "kubernetes.io") || str_ends(domain, ".kubernetes.io") ||
-                  str_is(domain, "k8s.io") || str_ends(domain, ".k8s.io");
-    if (!theirs || str_is(domain, "kubelet.kubernetes.io") ||
-        str_is(domain, "node.kubernetes.io")) {
-        return true;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (cstr_eq(key, names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool same(const struct json *a, const struct json *b)
-{
-    size_t n = json_len(a) + json_len(b);
-    return n == 0 || (a && b && json_equal(a, b));
-}
-
-/* The first label that differs and may not; NULL when there is none. */
-static const char *label_refused(const struct json *obj, const struct json *old)
-{
-    const struct json *sides[2] = {obj_labels(obj), obj_labels(old)};
-    for (size_t i = 0; i < 2; i++) {
-        JSON_FOR_EACH_MEMBER (m, sides[i]) {
-            const struct json *other = json_get(sides[1 - i], m->key);
-            if (!(other && json_equal(other, m->value)) && !label_allowed(m->key)) {
-                return m->key;
-            }
-        }
-    }
-    return NULL;
-}
-
-int authz_node_write(const struct api_user *u, const struct kind *k, const struct json *obj,
-                     const struct json *old, struct err *err)
-{
-    const char *node = api_user_node(u);
-    if (!node || api_user_in(u, "system:masters") || !cstr_eq(k->kind, "Node")) {
-        return 0;
-    }
-    const char *label = label_refused(obj, old);
-    if (label) {
-        return err_set(err, -E_ACCESS, "node \"%s\" is not allowed to modify labels: %s", node,
-                       label);
-    }
-    if (old && !same(json_path(obj, "spec.taints"), json_path(old, "spec.taints"))) {
-        return err_set(err, -E_ACCESS, "node \"%s\" is not allowed to modify taints", node);
-    }
-    if (!same(json_path(obj, "metadata.ownerReferences"),
-              json_path(old, "metadata.ownerReferences"))) {
-        return err_set(err, -E_ACCESS, "node \"%s\" is not allowed to modify ownerReferences",
-                       node);
-    }
-    return 0;
-}
-
-int authz_path(const struct api_user *u, const char *verb, struct str path, struct err *err)
-{
-    static const char *const discovery[] = {"/api", "/apis", "/openapi"};
+    struct authz_attrs q = {.user = u,
+                            .verb = verb,
+                            .group = "",
+                            .resource = "",
+                            .subresource = "",
+                            .ns = "",
+                            .name = "",
+                            .path = arena_str(a, path)};
     if (api_user_in(u, "system:masters")) {
         return 0;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(discovery); i++) {
-        size_t n = strlen(discovery[i]);
-        if (api_user_in(u, "system:authenticated") && str_starts(path, discovery[i]) &&
-            (path.n == n || path.p[n] == '/')) {
-            return 0;
-        }
-    }
-    return err_set(err, -E_ACCESS, "forbidden: User \"%s\" cannot %s path \"%.*s\"", u->name, verb,
-                   (int)MIN_OF(path.n, 200u), path.p);
+    return q.path ? authz_ask(s, a, &q, err) : err_set(err, -E_NOMEM, "out of memory");
 }

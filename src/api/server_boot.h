@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The objects that a server makes for itself at its start; it is not ready before they are there.
+ */
+#ifndef API_SERVER_BOOT_H
+#define API_SERVER_BOOT_H
+
+#include "api/handler.h"
+
+/* Starts to make the namespaces that always exist, and the default roles (auth/rbac_defaults.h). */
+int server_boot(struct api_server *s, struct err *err);
+/* Ends what is under way. */
+void server_boot_cancel(struct api_server *s);
+
+/* One write as the server itself (system:masters); a 409 is fine, another failure is logged. body
+ * is cloned; its name is that of the object. -E_NOMEM. */
+int server_boot_write(struct api_server *s, enum handler_verb verb, const struct kind *k,
+                      const struct json *body);
+
+#endif
