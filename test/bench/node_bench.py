@@ -102,7 +102,10 @@ class LinkCounter(threading.Thread):
 
     def run(self):
         while True:
-            frame = self.socket.recv(65535)
+            try:
+                frame = self.socket.recv(65535)
+            except OSError:  # the link is cut: the count is over by then
+                return
             if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
                 self.bytes += len(frame)
 
