@@ -8,6 +8,7 @@
 #include "api/auth/authz.h"
 #include "api/exec_proxy_private.h"
 #include "api/object.h"
+#include "api/stream/portforward.h"
 
 #define COMMAND_MAX 256
 #define LOG_HIGH ((ssize_t)256 << 10)
@@ -173,7 +174,9 @@ static bool find_pod(struct server_call *call, struct node_stream_req *r)
         server_reply_status(call->x, status_not_found(a, &about));
         return false;
     }
-    if (!choose_container(call, pod, r)) {
+    if (call->route.sub->sub == KIND_SUB_PORTFORWARD) {
+        r->container = "";
+    } else if (!choose_container(call, pod, r)) {
         return false;
     }
     r->node = json_path_cstr(pod, "spec.nodeName", "");
@@ -334,10 +337,6 @@ void exec_proxy_start(struct server_call *call)
     enum kind_sub sub = call->route.sub->sub;
     bool get = str_is(req->method, "GET");
     bool post = str_is(req->method, "POST");
-    if (sub == KIND_SUB_PORTFORWARD) {
-        fail(call, -E_NOTSUP, "port-forward is not supported by this server");
-        return;
-    }
     if (!(get || (post && sub != KIND_SUB_LOG))) {
         fail(call, -E_METHOD, "the server does not allow this method on the requested resource");
         return;
@@ -353,6 +352,10 @@ void exec_proxy_start(struct server_call *call)
     }
     if (sub == KIND_SUB_LOG) {
         start_log(call, &r);
+        return;
+    }
+    if (sub == KIND_SUB_PORTFORWARD) {
+        portforward_start(call, &r);
         return;
     }
     r.type = sub == KIND_SUB_EXEC ? NODE_STREAM_EXEC : NODE_STREAM_ATTACH;

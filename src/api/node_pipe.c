@@ -31,6 +31,7 @@ struct node_pipe {
     struct buf in, out;
     struct io_task task, free_task;
     int failed; /* negative code once it has ended badly */
+    char problem[256];
     bool opened, reading, paused, full, drain;
     bool in_ended, told_eof, told_error;
     bool out_ended, out_told; /* the user shut down; the node knows */
@@ -235,7 +236,10 @@ static void on_ended(void *arg, int code, const char *text)
     p->node = NULL;
     if (p->opened) {
         p->in_ended = true;
-        p->failed = code < 0 ? code : p->failed;
+        if (code < 0) {
+            p->failed = code;
+            (void)cstr_copy(p->problem, sizeof(p->problem), text && *text ? text : err_text(code));
+        }
         p->full = false;
         kick(p);
         return;
@@ -249,6 +253,13 @@ static void on_ended(void *arg, int code, const char *text)
 
 static const struct node_stream_events node_events = {
     .opened = on_opened, .message = on_message, .drained = on_drained, .ended = on_ended};
+
+const char *node_pipe_problem(const struct stream *s)
+{
+    assert(s->ops == &pipe_ops);
+    const struct node_pipe *p = (const struct node_pipe *)s;
+    return *p->problem ? p->problem : err_text(p->failed);
+}
 
 /* ---- opening ---- */
 

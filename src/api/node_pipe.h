@@ -21,5 +21,7 @@ struct node_pipe *node_pipe_open(struct io_loop *loop, node_stream_open_fn *open
                                  const struct node_stream_req *req, node_pipe_fn *done, void *arg,
                                  struct err *err);
 void node_pipe_cancel(struct node_pipe *p); /* NULL is fine */
+/* Why it broke, in a sentence; for on_error of a stream that came from here. */
+const char *node_pipe_problem(const struct stream *s);
 
 #endif

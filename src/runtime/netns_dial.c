@@ -104,6 +104,11 @@ static void succeed(struct netns_dial *d, int i)
     finish(d, s, &err);
 }
 
+static const char *problem(int code)
+{
+    return code == -E_CONNREFUSED ? "connection refused" : err_text(code);
+}
+
 /* The words of a container runtime, which end in the client's terminal. */
 static void give_up(struct netns_dial *d)
 {
@@ -111,7 +116,7 @@ static void give_up(struct netns_dial *d)
     (void)err_set(&err, d->codes[0],
                   "failed to connect to localhost:%u inside namespace of the pod, IPv4: dial tcp4 "
                   "127.0.0.1:%u: connect: %s IPv6 dial tcp6: [::1]:%u: connect: %s",
-                  d->port, d->port, err_text(d->codes[0]), d->port, err_text(d->codes[1]));
+                  d->port, d->port, problem(d->codes[0]), d->port, problem(d->codes[1]));
     finish(d, NULL, &err);
 }
 
