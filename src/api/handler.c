@@ -350,20 +350,6 @@ static bool allowed(struct handler_op *op)
     return false;
 }
 
-/* POST /bindings is the old form of POST /pods/NAME/binding. */
-static bool redirect_binding(struct handler_op *op)
-{
-    const struct kind *pods = kind_find("", "v1", "pods");
-    if (!cstr_eq(op->kind->plural, "bindings") || !*obj_name(op->body)) {
-        handler_fail_code(op, -E_INVAL, "a binding needs the name of its pod");
-        return false;
-    }
-    op->name = obj_name(op->body);
-    op->kind = pods;
-    op->sub = kind_subresource(pods, "binding");
-    return true;
-}
-
 void handler_run(struct handler_op *op)
 {
     static void (*const verbs[HANDLER_VERB_NR])(struct handler_op *) = {
@@ -382,7 +368,8 @@ void handler_run(struct handler_op *op)
         handler_fail_code(op, -E_BUSY, "the server is shutting down");
         return;
     }
-    if (!op->kind->stored && !redirect_binding(op)) {
+    if (!op->kind->stored) {
+        handler_answer(op);
         return;
     }
     bool own = !op->sub || op->sub->sub == KIND_SUB_STATUS;

@@ -88,6 +88,20 @@ struct handler_op {
     void *impl; /* a collection's members */
 };
 
+/*
+ * What code answers instead of the store: a kind with `stored: false` in kinds/ (reviews, metrics),
+ * or a subresource that makes something (serviceaccounts/token). Each has a row in the table of
+ * handler_answer.c: group, resource, subresource and a function of this type.
+ *
+ * It is called after authorization, for every verb that the kind allows. For a create, op->body has
+ * passed its schema (the kind's, or the subresource's body) and has its defaults, and
+ * metadata.namespace is the request's. It ends the operation with handler_ok_tree(),
+ * handler_fail() or handler_fail_code() of handler_private.h, once, now or later; nothing may come
+ * after that. A list is answered as a tree, too: {kind: PodMetricsList, apiVersion, metadata,
+ * items}; tables are made from its items.
+ */
+typedef void handler_answer_fn(struct handler_op *op);
+
 void handler_run(struct handler_op *op);
 /* done will not come any more; a write may still happen. */
 void handler_cancel(struct handler_op *op);

@@ -39,6 +39,9 @@ void handler_unchanged(struct handler_op *op, struct store_item *item);
 /* The answer of a dry run. */
 void handler_dry(struct handler_op *op, int http, struct json *obj);
 
+/* handler_answer.c: what code answers instead of the store. */
+void handler_answer(struct handler_op *op);
+
 /* handler_list.c */
 void handler_list(struct handler_op *op);
 

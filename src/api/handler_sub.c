@@ -287,8 +287,6 @@ void handler_sub(struct handler_op *op)
         finalize(op);
         break;
     default:
-        handler_fail_code(op, -E_NOTSUP,
-                          arena_printf(op->arena, "%s/%s is not supported by this server",
-                                       op->kind->plural, op->sub->name));
+        handler_answer(op);
     }
 }

@@ -82,6 +82,8 @@ enum kind_sub {
     KIND_SUB_EPHEMERALCONTAINERS,
     KIND_SUB_PROXY,
     KIND_SUB_RESIZE,
+    KIND_SUB_TOKEN,
+    KIND_SUB_APPROVAL,
 };
 
 struct kind_subresource {
@@ -95,7 +97,7 @@ struct kind_subresource {
     const char *spec_replicas_path, *status_replicas_path, *selector_path;
 };
 
-enum kind_conversion { KIND_CONVERT_NONE, KIND_CONVERT_EVENTS_V1 };
+enum kind_conversion { KIND_CONVERT_NONE, KIND_CONVERT_EVENTS_V1, KIND_CONVERT_AUTOSCALING_V1 };
 
 struct kind {
     /* read-only; lists are NULL-terminated and never NULL themselves */

@@ -9,8 +9,20 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#define APIEXTENSIONS "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+
 /* Sorted by name. */
 const struct openapi_scalar_info openapi_scalars[OPENAPI_SCALAR_NR] = {
+    [OPENAPI_JSON] = {.name = APIEXTENSIONS "JSON", .doc = "Any JSON value.", .type = ""},
+    [OPENAPI_OBJECT_OR_LIST] = {.name = APIEXTENSIONS "JSONSchemaPropsOrArray",
+                                .doc = "A schema, or an array of schemas.",
+                                .type = ""},
+    [OPENAPI_OBJECT_OR_BOOL] = {.name = APIEXTENSIONS "JSONSchemaPropsOrBool",
+                                .doc = "A schema, or whether everything or nothing is allowed.",
+                                .type = ""},
+    [OPENAPI_OBJECT_OR_STRINGS] = {.name = APIEXTENSIONS "JSONSchemaPropsOrStringArray",
+                                   .doc = "A schema, or an array of texts.",
+                                   .type = ""},
     [OPENAPI_QUANTITY] = {.name = "io.k8s.apimachinery.pkg.api.resource.Quantity",
                           .doc = "An amount with an optional unit: 500m, 2, 1.5Gi, 10k.",
                           .type = "string",
@@ -41,6 +53,14 @@ const struct openapi_scalar_info openapi_scalars[OPENAPI_SCALAR_NR] = {
 int openapi_scalar_of(enum schema_value v)
 {
     switch (v) {
+    case SCHEMA_ANY:
+        return OPENAPI_JSON;
+    case SCHEMA_OBJECT_OR_LIST:
+        return OPENAPI_OBJECT_OR_LIST;
+    case SCHEMA_OBJECT_OR_BOOL:
+        return OPENAPI_OBJECT_OR_BOOL;
+    case SCHEMA_OBJECT_OR_STRINGS:
+        return OPENAPI_OBJECT_OR_STRINGS;
     case SCHEMA_QUANTITY:
         return OPENAPI_QUANTITY;
     case SCHEMA_FIELDS_V1:
@@ -76,8 +96,8 @@ const char *openapi_primitive(enum schema_value v, const char **ret_format)
         return "string";
     case SCHEMA_BOOL:
         return "boolean";
-    case SCHEMA_ANY:
-        return "object";
+    case SCHEMA_STRINGS:
+        return "array"; /* of strings, which the caller says */
     default:
         return "string";
     }
@@ -189,7 +209,7 @@ void openapi_path(struct buf *out, const struct kind *k, enum openapi_path which
 int openapi_v3_index(struct buf *out)
 {
     /* A document never changes while the program runs, so its hash is made once. */
-    static char hashes[16][CONTENT_HASH_SIZE];
+    static char hashes[64][CONTENT_HASH_SIZE];
     size_t n, at = 0;
     const struct kind *const *kinds = kinds_all(&n);
     buf_puts(out, "{\"paths\":{");

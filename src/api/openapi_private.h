@@ -8,6 +8,10 @@
 
 /* Types that are values in JSON but have a name in OpenAPI. Order of their names. */
 enum openapi_scalar {
+    OPENAPI_JSON,
+    OPENAPI_OBJECT_OR_LIST,
+    OPENAPI_OBJECT_OR_BOOL,
+    OPENAPI_OBJECT_OR_STRINGS,
     OPENAPI_QUANTITY,
     OPENAPI_FIELDS_V1,
     OPENAPI_MICRO_TIME,
@@ -19,7 +23,7 @@ enum openapi_scalar {
 
 struct openapi_scalar_info {
     const char *name, *doc;
-    const char *type;   /* of version 2 */
+    const char *type;   /* of version 2; "" for any */
     const char *format; /* NULL for none */
     const char *v3;     /* what version 3 says instead of type and format; NULL for the same */
 };

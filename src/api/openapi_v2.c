@@ -67,8 +67,12 @@ static void put_extension(struct buf *out, uint32_t number, const char *name, co
     }
 }
 
+/* "" says nothing. */
 static void put_type(struct buf *out, const char *type)
 {
+    if (!*type) {
+        return;
+    }
     size_t item = pb_open(out, SCHEMA_PB_TYPE);
     put(out, 1, type);
     pb_close(out, item);
@@ -97,6 +101,13 @@ static void put_value(struct buf *out, const struct schema_field *f)
     } else {
         put_type(out, openapi_primitive(f->value, &format));
         put(out, SCHEMA_PB_FORMAT, format);
+    }
+    if (f->value == SCHEMA_STRINGS) {
+        size_t items = pb_open(out, SCHEMA_PB_ITEMS);
+        size_t item = pb_open(out, 1);
+        put_type(out, "string");
+        pb_close(out, item);
+        pb_close(out, items);
     }
 }
 

@@ -87,6 +87,10 @@ static void value_members(struct buf *out, const struct schema_field *f, bool al
     }
     text_member(out, "type", openapi_primitive(f->value, &format));
     text_member(out, "format", format);
+    if (f->value == SCHEMA_STRINGS) {
+        member(out, "items");
+        buf_puts(out, "{\"type\":\"string\"}");
+    }
 }
 
 static void extensions(struct buf *out, const struct schema_field *f)

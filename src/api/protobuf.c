@@ -111,6 +111,75 @@ static int json_inside(struct decoder *d, const struct schema_field *f, struct s
     return rc == -E_NOMEM || rc == 0 ? rc : bad(d, f, "holds no JSON");
 }
 
+/* Nothing inside is null: Go's value without a text. */
+static int any_value(struct decoder *d, const struct schema_field *f, struct str bytes,
+                     struct json **ret)
+{
+    int rc = json_inside(d, f, bytes, ret);
+    if (rc == 0 && !*ret) {
+        *ret = json_null(d->arena);
+    }
+    return rc;
+}
+
+static int strings_value(struct decoder *d, const struct schema_field *f, struct str bytes,
+                         uint32_t number, struct json **ret)
+{
+    struct pb_reader r = pb_reader_of(bytes);
+    struct pb_field pb;
+    int rc;
+    *ret = *ret ? *ret : json_array(d->arena);
+    while ((rc = pb_next(&r, &pb)) == 1) {
+        if (pb.number == number && pb.wire == PB_BYTES) {
+            if (!utf8_valid(pb.bytes)) {
+                return bad(d, f, "is not UTF-8");
+            }
+            json_push(*ret, json_string_n(d->arena, pb.bytes));
+        }
+    }
+    return rc < 0 ? bad(d, f, "malformed") : 0;
+}
+
+/* A message that holds an object or something simpler. The numbers that are not there are absent;
+ * with both, the object is what Go writes to JSON. */
+static int either_value(struct decoder *d, const struct schema_field *f, struct str bytes,
+                        struct json **ret, int depth)
+{
+    const struct schema_type *t = schema_field_inner(f);
+    uint32_t object = f->value == SCHEMA_OBJECT_OR_BOOL ? 2 : 1;
+    struct pb_reader r = pb_reader_of(bytes);
+    struct json *one = NULL, *list = NULL;
+    struct pb_field pb;
+    bool yes = false;
+    int rc;
+    if (depth >= LIMIT_PROTOBUF_DEPTH) {
+        return bad(d, f, "nested too deep");
+    }
+    while ((rc = pb_next(&r, &pb)) == 1) {
+        if (pb.wire == PB_BYTES && pb.number == object) {
+            one = one ? one : json_object(d->arena);
+            rc = message(d, t, pb.bytes, /* in_inline= */ false, one, depth + 1);
+        } else if (pb.wire == PB_BYTES && pb.number == 2 && f->value == SCHEMA_OBJECT_OR_LIST) {
+            list = list ? list : json_array(d->arena);
+            struct json *item = json_push(list, json_object(d->arena));
+            rc = message(d, t, pb.bytes, /* in_inline= */ false, item, depth + 1);
+        } else if (pb.wire == PB_VARINT && pb.number == 1) {
+            yes = pb.value != 0;
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    if (rc == 0 && !one && f->value == SCHEMA_OBJECT_OR_STRINGS) {
+        return strings_value(d, f, bytes, 2, ret);
+    }
+    *ret = one                                  ? one
+           : f->value == SCHEMA_OBJECT_OR_BOOL ? json_bool(d->arena, yes)
+           : list                              ? list
+                                               : json_array(d->arena);
+    return rc < 0 ? bad(d, f, "malformed") : 0;
+}
+
 /* ---- one value ---- */
 
 static int text_value(struct decoder *d, const struct schema_field *f, struct str bytes,
@@ -209,7 +278,13 @@ static int value(struct decoder *d, const struct schema_field *f, const struct p
     case SCHEMA_RAW:
         return json_inside(d, f, pb->bytes, ret);
     case SCHEMA_ANY:
-        return bad(d, f, "cannot be in protobuf");
+        return any_value(d, f, pb->bytes, ret);
+    case SCHEMA_STRINGS:
+        return strings_value(d, f, pb->bytes, 1, ret);
+    case SCHEMA_OBJECT_OR_LIST:
+    case SCHEMA_OBJECT_OR_BOOL:
+    case SCHEMA_OBJECT_OR_STRINGS:
+        return either_value(d, f, pb->bytes, ret, depth);
     default:
         return scalar_value(d, f, pb, ret);
     }
@@ -288,7 +363,9 @@ static int known_field(struct decoder *d, const struct schema_field *f, const st
     v = f->value == SCHEMA_OBJECT ? json_get(into, name) : NULL;
     int rc = value(d, f, pb, &v, depth);
     bool keep = f->flags & (SCHEMA_F_REQUIRED | SCHEMA_F_KEEP_ZERO);
-    if (rc == 0 && v && (keep || f->value == SCHEMA_INT_OR_STRING || !is_zero(v))) {
+    bool two_forms = f->value == SCHEMA_INT_OR_STRING || f->value == SCHEMA_ANY ||
+                     schema_field_inner(f); /* their zeros are values */
+    if (rc == 0 && v && (keep || two_forms || !is_zero(v))) {
         json_set(into, name, v);
     }
     return rc;

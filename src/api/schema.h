@@ -34,7 +34,12 @@ enum schema_value {
     SCHEMA_MICRO_TIME,    /* RFC 3339, microseconds; the same message */
     SCHEMA_FIELDS_V1,     /* any object; protobuf: message {1: its JSON} */
     SCHEMA_RAW,           /* any object with apiVersion and kind; protobuf: message {1: its JSON} */
-    SCHEMA_ANY,           /* any JSON value; not in protobuf */
+    SCHEMA_ANY,           /* any JSON value; protobuf: message {1: its JSON} */
+    SCHEMA_STRINGS,       /* an array of strings as one value; protobuf: message {1: strings} */
+    /* Of schema_field_inner(), or something simpler: */
+    SCHEMA_OBJECT_OR_LIST,    /* or an array of them; protobuf: message {1: object, 2: objects} */
+    SCHEMA_OBJECT_OR_BOOL,    /* or true, false; protobuf: message {1: bool, 2: object} */
+    SCHEMA_OBJECT_OR_STRINGS, /* or an array of strings; protobuf: message {1: object, 2: strings} */
     SCHEMA_VALUE_NR,
 };
 
@@ -65,7 +70,7 @@ struct schema_field {
     uint32_t name, doc, def, keys, merge_key;
     uint32_t values; /* the texts it may hold, separated by commas; 0 = any */
     uint16_t pb;     /* protobuf field number; 0 = not in protobuf (apiVersion and kind) */
-    uint16_t ref;    /* the type of SCHEMA_OBJECT */
+    uint16_t ref;    /* the type of SCHEMA_OBJECT and SCHEMA_OBJECT_OR_* */
     uint16_t flags;  /* SCHEMA_F_* */
     uint8_t value;   /* enum schema_value */
     uint8_t shape;   /* enum schema_shape */
@@ -151,6 +156,13 @@ static inline const char *schema_field_values(const struct schema_field *f)
 static inline const struct schema_type *schema_field_type(const struct schema_field *f)
 {
     return f && f->value == SCHEMA_OBJECT ? &schema_types[f->ref] : NULL;
+}
+/* The type of the object that a SCHEMA_OBJECT_OR_* value may be; NULL for other values. */
+static inline const struct schema_type *schema_field_inner(const struct schema_field *f)
+{
+    return f->value >= SCHEMA_OBJECT_OR_LIST && f->value <= SCHEMA_OBJECT_OR_STRINGS
+               ? &schema_types[f->ref]
+               : NULL;
 }
 
 #endif

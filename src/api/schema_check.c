@@ -82,6 +82,10 @@ static void print_go_type(struct buf *out, const struct schema_field *f, bool wh
         [SCHEMA_FIELDS_V1] = "v1.FieldsV1",
         [SCHEMA_RAW] = "runtime.RawExtension",
         [SCHEMA_ANY] = "interface {}",
+        [SCHEMA_STRINGS] = "[]string",
+        [SCHEMA_OBJECT_OR_LIST] = "v1.JSONSchemaPropsOrArray",
+        [SCHEMA_OBJECT_OR_BOOL] = "v1.JSONSchemaPropsOrBool",
+        [SCHEMA_OBJECT_OR_STRINGS] = "v1.JSONSchemaPropsOrStringArray",
     };
     if (whole && f->shape == SCHEMA_LIST) {
         buf_puts(out, "[]");
@@ -211,6 +215,44 @@ static int check_bytes(struct check *c, const struct schema_field *f, struct jso
     return rc == -E_INVAL ? err_set(c->err, rc, "illegal base64 data in the field") : rc;
 }
 
+static bool all_strings(const struct json *list)
+{
+    JSON_FOR_EACH (item, list) {
+        if (!json_is(item, JSON_STRING)) {
+            return false;
+        }
+    }
+    return json_is(list, JSON_ARRAY);
+}
+
+/* A value that has two forms: an object of a type, and another one. */
+static int check_either(struct check *c, const struct schema_field *f, struct json *j,
+                        const struct place *at, bool whole)
+{
+    const struct schema_type *t = schema_field_inner(f);
+    if (at->depth >= LIMIT_JSON_DEPTH) {
+        return err_set(c->err, -E_LIMIT, "the object is nested deeper than %d", LIMIT_JSON_DEPTH);
+    }
+    if (j->type == JSON_OBJECT) {
+        return check_members(c, t, j, at);
+    }
+    if (f->value == SCHEMA_OBJECT_OR_LIST && j->type == JSON_ARRAY) {
+        for (size_t i = 0; i < json_len(j); i++) {
+            struct json *item = json_at(j, i);
+            const struct place here = {.up = at, .index = i, .depth = at->depth + 1};
+            int rc = json_is(item, JSON_OBJECT) ? check_members(c, t, item, &here)
+                                                : wrong_type(c, f, item, at, whole);
+            if (rc < 0) {
+                return rc;
+            }
+        }
+        return 0;
+    }
+    bool ok = (f->value == SCHEMA_OBJECT_OR_BOOL && j->type == JSON_BOOL) ||
+              (f->value == SCHEMA_OBJECT_OR_STRINGS && all_strings(j));
+    return ok ? 0 : wrong_type(c, f, j, at, whole);
+}
+
 static int check_one(struct check *c, const struct schema_field *f, struct json **v,
                      const struct place *at, bool whole)
 {
@@ -248,6 +290,13 @@ static int check_one(struct check *c, const struct schema_field *f, struct json 
     case SCHEMA_RAW:
         ok = j->type == JSON_OBJECT;
         break;
+    case SCHEMA_STRINGS:
+        ok = all_strings(j);
+        break;
+    case SCHEMA_OBJECT_OR_LIST:
+    case SCHEMA_OBJECT_OR_BOOL:
+    case SCHEMA_OBJECT_OR_STRINGS:
+        return check_either(c, f, j, at, whole);
     case SCHEMA_ANY:
     case SCHEMA_VALUE_NR:
         break;
@@ -270,6 +319,12 @@ static struct json *null_item(struct check *c, const struct schema_field *f)
         return json_bool(c->arena, false);
     case SCHEMA_QUANTITY:
         return json_string(c->arena, "0");
+    case SCHEMA_STRINGS:
+        return json_array(c->arena);
+    case SCHEMA_OBJECT_OR_LIST:
+    case SCHEMA_OBJECT_OR_BOOL:
+    case SCHEMA_OBJECT_OR_STRINGS:
+        return json_object(c->arena);
     default:
         return json_int(c->arena, 0);
     }
@@ -318,6 +373,9 @@ static int check_map(struct check *c, const struct schema_field *f, struct json 
 
 static bool is_zero(const struct schema_field *f, const struct json *j)
 {
+    if (f->shape == SCHEMA_ONE && (f->value == SCHEMA_ANY || f->value == SCHEMA_OBJECT_OR_BOOL)) {
+        return false; /* false, 0 and "" are values */
+    }
     switch (j->type) {
     case JSON_STRING:
         return j->n == 0 && f->value != SCHEMA_INT_OR_STRING;
@@ -341,7 +399,7 @@ static int check_value(struct check *c, const struct schema_field *f, struct jso
                        const struct place *at)
 {
     int rc;
-    if ((*v)->type == JSON_NULL && f->value != SCHEMA_ANY) {
+    if ((*v)->type == JSON_NULL) {
         *v = NULL;
         return 0;
     }
@@ -356,7 +414,7 @@ static int check_value(struct check *c, const struct schema_field *f, struct jso
         rc = check_one(c, f, v, at, true);
     }
     if (rc == 0 && !(f->flags & (SCHEMA_F_REQUIRED | SCHEMA_F_KEEP_ZERO)) &&
-        f->value != SCHEMA_ANY && is_zero(f, *v)) {
+        is_zero(f, *v)) {
         *v = NULL;
     }
     return rc;
