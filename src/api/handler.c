@@ -2,6 +2,7 @@
 /* The frame of every operation: authorization, dispatch, answers, and the way into the store. */
 #include "api/handler.h"
 
+#include "api/admission/webhook.h"
 #include "api/handler_private.h"
 #include "api/auth/authz.h"
 #include "api/server_private.h"
@@ -66,6 +67,7 @@ void handler_fini(struct handler_op *op)
 
 void handler_cancel(struct handler_op *op)
 {
+    webhooks_cancel(op);
     if (op->waiting) {
         store_req_cancel(&op->req);
         op->waiting = false;
@@ -350,7 +352,7 @@ static bool allowed(struct handler_op *op)
     return false;
 }
 
-void handler_run(struct handler_op *op)
+void handler_again(struct handler_op *op)
 {
     static void (*const verbs[HANDLER_VERB_NR])(struct handler_op *) = {
         [HANDLER_GET] = get,
@@ -361,6 +363,16 @@ void handler_run(struct handler_op *op)
         [HANDLER_DELETE] = handler_delete,
         [HANDLER_DELETE_COLLECTION] = handler_delete_collection,
     };
+    bool own = !op->sub || op->sub->sub == KIND_SUB_STATUS;
+    if (own || op->verb == HANDLER_LIST) {
+        verbs[op->verb](op);
+    } else {
+        handler_sub(op);
+    }
+}
+
+void handler_run(struct handler_op *op)
+{
     if (!allowed(op)) {
         return;
     }
@@ -368,14 +380,9 @@ void handler_run(struct handler_op *op)
         handler_fail_code(op, -E_BUSY, "the server is shutting down");
         return;
     }
-    if (!op->kind->stored) {
-        handler_answer(op);
-        return;
-    }
-    bool own = !op->sub || op->sub->sub == KIND_SUB_STATUS;
-    if (own || op->verb == HANDLER_LIST) {
-        verbs[op->verb](op);
+    if (op->kind->stored) {
+        handler_again(op);
     } else {
-        handler_sub(op);
+        handler_answer(op);
     }
 }

@@ -78,8 +78,11 @@ struct handler_op {
 
     /* private */
     struct store_req req;
-    bool waiting;              /* for req */
-    int attempts;              /* generateName */
+    bool waiting;                    /* for req */
+    int attempts;                    /* generateName */
+    int restarts;                    /* the object changed while webhooks were waited for */
+    struct admission_run *admission; /* webhooks that are waited for */
+    void (*commit)(struct handler_op *op, struct json *obj); /* when admission is through */
     struct store_item *latest; /* the object as it is, borrowed: valid until the store is written */
     struct json *old;          /* the same, parsed, storage form */
     int64_t old_rev;

@@ -19,6 +19,9 @@ void handler_fail_code(struct handler_op *op, int code, const char *message);
 void handler_ok_tree(struct handler_op *op, int http, struct json *result);
 void handler_ok_item(struct handler_op *op, int http, struct store_item *item);
 
+/* Starts the operation again, from the newest state; authorization is not asked again. */
+void handler_again(struct handler_op *op);
+
 /* The write guard and, for creates, the namespace. False when it has ended the operation. */
 bool handler_guard(struct handler_op *op, enum server_write verb, const struct json *old);
 bool handler_namespace_open(struct handler_op *op);

@@ -2,10 +2,13 @@
 /* The server's life, and what becomes of an exchange: see server.h. */
 #include "api/server.h"
 
+#include "api/admission/webhook.h"
 #include "api/auth/authn.h"
 #include "api/auth/authz.h"
+#include "api/auth/impersonate.h"
 #include "api/auth/rbac.h"
 #include "api/auth/rbac_defaults.h"
+#include "api/auth/tokens.h"
 #include "api/exec_proxy.h"
 #include "api/server_boot.h"
 #include "api/server_http.h"
@@ -25,7 +28,10 @@ static int open_auth(struct api_server *s, struct err *err)
     if (rc < 0) {
         return err_set(err, rc, "read the roles: %s", err_text(rc));
     }
-    return s->opts.no_namespaces ? 0 : server_boot(s, err);
+    rc = tokens_new(s, &s->opts, &s->sa_tokens, err);
+    s->opts.token_keys = NULL; /* borrowed until here */
+    s->opts.root_ca = NULL;
+    return rc < 0 || s->opts.no_namespaces ? rc : server_boot(s, err);
 }
 
 struct api_server *api_server_new(struct io_loop *loop, struct store *store,
@@ -46,6 +52,11 @@ struct api_server *api_server_new(struct io_loop *loop, struct store *store,
     s->flows = flow_control_new(loop, NULL);
     if (!s->flows) {
         (void)err_set(err, -ENOMEM, "out of memory");
+        api_server_free(s);
+        return NULL;
+    }
+    s->webhooks = webhooks_new(s, err);
+    if (!s->webhooks) {
         api_server_free(s);
         return NULL;
     }
@@ -76,7 +87,9 @@ void api_server_free(struct api_server *s)
     api_server_drain(s);
     server_boot_cancel(s);
     rbac_free(s->rbac);
+    tokens_free(s->sa_tokens);
     assert(list_empty(&s->watches)); /* a client of this server still watches: a bug of its owner */
+    webhooks_free(s->webhooks);
     flow_control_free(s->flows);
     arena_fini(&s->arena);
     mem_free(s);
@@ -472,6 +485,11 @@ void api_server_handle(struct api_server *s, struct http_exchange *x)
     }
     if (route && !(route->flags & SERVER_ROUTE_ANONYMOUS) && authn_is_anonymous(&call->user)) {
         api_reply_error(x, -E_UNAUTHORIZED, "Unauthorized: this path needs credentials");
+        return;
+    }
+    struct json *refusal;
+    if (impersonate(s, a, &http_exchange_request(x)->headers, &call->user, &refusal) < 0) {
+        server_reply_status(x, refusal);
         return;
     }
     if (route) {

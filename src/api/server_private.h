@@ -34,6 +34,7 @@ struct api_server {
     struct static_token *tokens;
     size_t n_tokens;
     struct flow_control *flows;
+    struct webhooks *webhooks;
     struct list watches; /* struct watch_feed.link */
     struct list streams; /* struct exec_proxy.link */
     struct list boot;    /* struct boot_write.link: objects that are being made at the start */

@@ -2,6 +2,7 @@
 /* The table of plug-ins and how they are run: see admission.h. */
 #include "api/admission/admission.h"
 
+#include "api/admission/webhook.h"
 #include "api/handler_private.h"
 
 /* In the order of kube-apiserver. */
@@ -71,10 +72,10 @@ void admission_mutate(struct handler_op *op, struct json *obj, admission_next_fn
             return;
         }
     }
-    next(op, obj);
+    webhooks_run(&ad, true, next);
 }
 
-void admission_validate(struct handler_op *op, struct json *obj, admission_next_fn *next)
+static void validate_last(struct handler_op *op, struct json *obj)
 {
     struct admission ad = admission_of(op, obj);
     for (size_t i = 0; i < ARRAY_SIZE(plugins); i++) {
@@ -83,5 +84,12 @@ void admission_validate(struct handler_op *op, struct json *obj, admission_next_
             return;
         }
     }
-    next(op, obj);
+    op->commit(op, obj);
+}
+
+void admission_validate(struct handler_op *op, struct json *obj, admission_next_fn *next)
+{
+    struct admission ad = admission_of(op, obj);
+    op->commit = next;
+    webhooks_run(&ad, false, validate_last);
 }
