@@ -3,6 +3,7 @@
  * What code answers instead of the store: kinds with `stored: false` and subresources that make
  * something (see handler_answer_fn in handler.h). To answer one, add its row.
  */
+#include "api/auth/review.h"
 #include "api/defaults.h"
 #include "api/handler_private.h"
 #include "api/schema_check.h"
@@ -28,6 +29,13 @@ static const struct {
     handler_answer_fn *fn;
 } answers[] = {
     {"", "bindings", "", binding},
+    {"", "serviceaccounts", "token", token_request_run},
+    {"authentication.k8s.io", "selfsubjectreviews", "", review_self_subject},
+    {"authentication.k8s.io", "tokenreviews", "", review_token},
+    {"authorization.k8s.io", "localsubjectaccessreviews", "", review_local_access},
+    {"authorization.k8s.io", "selfsubjectaccessreviews", "", review_self_access},
+    {"authorization.k8s.io", "selfsubjectrulesreviews", "", review_self_rules},
+    {"authorization.k8s.io", "subjectaccessreviews", "", review_subject_access},
 };
 
 static handler_answer_fn *find(const struct handler_op *op)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Paths that are no objects: health, version, metrics, discovery, OpenAPI. */
+/* Paths that are no objects: health, version, metrics, discovery, OpenAPI, OpenID. */
+#include "api/auth/tokens.h"
 #include "api/discovery.h"
 #include "api/openapi.h"
 #include "api/server_http.h"
@@ -220,6 +221,39 @@ static bool openapi(struct server_call *call)
     return code != -E_NOENT;
 }
 
+/* ---- OpenID Connect: how others verify the tokens of service accounts ---- */
+
+static bool openid(struct server_call *call)
+{
+    struct http_exchange *x = call->x;
+    struct arena *a = http_exchange_arena(x);
+    struct tokens *t = call->server->sa_tokens;
+    const struct http_request *req = http_exchange_request(x);
+    const char *type = "application/jwk-set+json";
+    struct str path = plain_path(req);
+    struct json *doc = NULL;
+    CLEANUP(buf_finip) struct buf body = BUF_INIT;
+    if (!tokens_can_sign(t)) {
+        return false;
+    }
+    if (str_is(path, "/openid/v1/jwks")) {
+        doc = tokens_jwks(t, a);
+    } else if (str_is(path, "/.well-known/openid-configuration")) {
+        type = "application/json";
+        doc = tokens_discovery(t, a, arena_printf(a, "https://" STR_FMT, STR_ARG(req->authority)));
+    } else {
+        return false;
+    }
+    if (arena_failed(a) || json_print(&body, doc) < 0) {
+        api_reply_error(x, -E_NOMEM, "out of memory");
+        return true;
+    }
+    const struct http_header headers[] = {HTTP_HEADER("content-type", type),
+                                          HTTP_HEADER("cache-control", "public, max-age=3600")};
+    http_reply_take(x, 200, headers, ARRAY_SIZE(headers), &body);
+    return true;
+}
+
 bool server_misc_private(struct server_call *call)
 {
     struct http_exchange *x = call->x;
@@ -233,6 +267,9 @@ bool server_misc_private(struct server_call *call)
     }
     if (str_starts(req->path, "/openapi")) {
         return openapi(call);
+    }
+    if (str_starts(req->path, "/openid/") || str_starts(req->path, "/.well-known/")) {
+        return openid(call);
     }
     return str_starts(req->path, "/api") && discovery(call);
 }

@@ -4,8 +4,11 @@
 
 #include <unistd.h>
 
+#include "api/auth/jwt.h"
+#include "api/auth/tokens.h"
 #include "api/server_private.h"
 #include "base/encode.h"
+#include "base/limits.h"
 #include "codec/json.h"
 #include "io/tls.h"
 
@@ -195,9 +198,19 @@ static int bootstrap_token(struct api_server *s, struct arena *a, struct str id,
     return bootstrap_groups(a, data_text(a, o, "auth-extra-groups"), ret);
 }
 
-int authn_token(struct api_server *s, struct arena *a, struct str token, struct api_user *ret,
-                struct err *err)
+int authn_token(struct api_server *s, struct arena *a, struct str token,
+                const char *const *audiences, struct api_user *ret,
+                const char *const **ret_audiences, struct err *err)
 {
+    if (token.n > LIMIT_TOKEN) {
+        return err_set(err, -E_UNAUTHORIZED, "Unauthorized: the token is too long");
+    }
+    if (jwt_shape(token)) {
+        return tokens_verify(s->sa_tokens, a, token, audiences, ret, ret_audiences, err);
+    }
+    if (ret_audiences) {
+        *ret_audiences = NULL;
+    }
     for (size_t i = 0; i < s->n_tokens; i++) {
         if (same_secret(str_of(s->tokens[i].token), token)) {
             *ret = s->tokens[i].user;
@@ -212,6 +225,15 @@ int authn_token(struct api_server *s, struct arena *a, struct str token, struct 
 }
 
 /* ---- the connection ---- */
+
+/* What a certificate leaves in reviews and in tokens' traces. */
+static const struct json *credential_id(struct arena *a, const struct tls_peer *cert)
+{
+    struct json *extra = json_object(a);
+    struct json *list = json_ensure_array(extra, "authentication.kubernetes.io/credential-id");
+    json_push(list, json_printf(a, "X509SHA256=%s", cert->sha256));
+    return extra;
+}
 
 static int certificate(struct arena *a, const struct tls_peer *cert, struct api_user *ret,
                        struct err *err)
@@ -229,6 +251,7 @@ static int certificate(struct arena *a, const struct tls_peer *cert, struct api_
     }
     ret->name = arena_strdup(a, cert->cn);
     ret->groups = with_authenticated(a, cert->orgs, n);
+    ret->extra = credential_id(a, cert);
     return arena_failed(a) ? -E_NOMEM : 0;
 }
 
@@ -257,5 +280,5 @@ int authn_exchange(struct api_server *s, struct http_exchange *x, struct api_use
         return err_set(err, -E_UNAUTHORIZED,
                        "Unauthorized: only bearer tokens and client certificates are accepted");
     }
-    return authn_token(s, a, str_trim(token), ret, err);
+    return authn_token(s, a, str_trim(token), /* audiences= */ NULL, ret, NULL, err);
 }

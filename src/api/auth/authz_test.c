@@ -240,13 +240,14 @@ static void a_static_token_names_its_user(void **state)
     struct api_user u;
     struct err err;
     arena_init(&a, 0);
-    assert_int_equal(authn_token(f->server, &a, STR_LIT("0123456789"), &u, &err), 0);
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("0123456789"), NULL, &u, NULL, &err), 0);
     assert_string_equal(u.name, "bob");
     assert_true(api_user_in(&u, "system:masters"));
     assert_true(api_user_in(&u, "system:authenticated"));
-    assert_int_equal(authn_token(f->server, &a, STR_LIT("abcdefghij"), &u, &err), 0);
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("abcdefghij"), NULL, &u, NULL, &err), 0);
     assert_false(api_user_in(&u, "system:masters"));
-    assert_int_equal(authn_token(f->server, &a, STR_LIT("abcdefghi"), &u, &err), -E_UNAUTHORIZED);
+    assert_int_equal(authn_token(f->server, &a, STR_LIT("abcdefghi"), NULL, &u, NULL, &err),
+                     -E_UNAUTHORIZED);
     arena_fini(&a);
 }
 
@@ -271,13 +272,16 @@ static void a_bootstrap_token_lives_until_it_expires(void **state)
     arena_init(&a, 0);
     put_token(f, "aaaaaa", "2999-01-01T00:00:00Z");
     put_token(f, "bbbbbb", "2001-01-01T00:00:00Z");
-    assert_int_equal(authn_token(f->server, &a, STR_LIT("aaaaaa.0123456789abcdef"), &u, &err), 0);
+    assert_int_equal(
+        authn_token(f->server, &a, STR_LIT("aaaaaa.0123456789abcdef"), NULL, &u, NULL, &err), 0);
     assert_string_equal(u.name, "system:bootstrap:aaaaaa");
     assert_true(api_user_in(&u, "system:bootstrappers"));
-    assert_int_equal(authn_token(f->server, &a, STR_LIT("aaaaaa.0123456789abcdee"), &u, &err),
-                     -E_UNAUTHORIZED);
-    assert_int_equal(authn_token(f->server, &a, STR_LIT("bbbbbb.0123456789abcdef"), &u, &err),
-                     -E_UNAUTHORIZED);
+    assert_int_equal(
+        authn_token(f->server, &a, STR_LIT("aaaaaa.0123456789abcdee"), NULL, &u, NULL, &err),
+        -E_UNAUTHORIZED);
+    assert_int_equal(
+        authn_token(f->server, &a, STR_LIT("bbbbbb.0123456789abcdef"), NULL, &u, NULL, &err),
+        -E_UNAUTHORIZED);
     assert_string_equal(err.text, "Unauthorized: the bootstrap token \"bbbbbb\" has expired");
     arena_fini(&a);
 }
