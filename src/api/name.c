@@ -135,3 +135,17 @@ const char *name_check_label_value(struct str s)
     }
     return s.n == 0 || qualified_part_ok(s) ? NULL : LABEL_VALUE_TEXT;
 }
+
+const char *name_check_path_segment(struct str s)
+{
+    if (str_is(s, ".")) {
+        return "may not be '.'";
+    }
+    if (str_is(s, "..")) {
+        return "may not be '..'";
+    }
+    if (memchr(s.p ? s.p : "", '/', s.n)) {
+        return "may not contain '/'";
+    }
+    return memchr(s.p ? s.p : "", '%', s.n) ? "may not contain '%'" : NULL;
+}

@@ -22,6 +22,7 @@
 #define SERVER_DAYS 365
 #define ADMIN_DAYS 365
 #define SANS_MAX 64
+#define DIR_MAX 1000
 
 struct names {
     const char *v[SANS_MAX + 1]; /* NULL-terminated */
@@ -222,6 +223,49 @@ static int write_kubeconfig(const struct server_pki_opts *o, const struct server
     return rc;
 }
 
+/* ---- keys of tokens ---- */
+
+static int load_key(struct arena *a, const char *dir, const char *name, struct server_pki *p,
+                    struct err *err)
+{
+    char *path = arena_printf(a, "%s/%s", dir, name);
+    size_t n = 0;
+    while (p->token_keys[n]) {
+        n++;
+    }
+    if (n == SERVER_PKI_TOKEN_KEYS) {
+        return err_set(err, -E_LIMIT, "%s: there are more than %d keys of tokens", dir,
+                       SERVER_PKI_TOKEN_KEYS);
+    }
+    return path ? x509_load(path, &p->token_keys[n], err) : err_sys(err, -ENOMEM, "load a key");
+}
+
+static int load_old_keys(struct arena *a, const char *dir, struct server_pki *p, struct err *err)
+{
+    CLEANUP(mem_freep) char **names = NULL;
+    size_t n = 0;
+    int rc = dir_list(dir, DIR_MAX, &names, &n, err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (str_starts(str_of(names[i]), "sa-") && str_ends(str_of(names[i]), ".key")) {
+            rc = load_key(a, dir, names[i], p, err);
+        }
+    }
+    return rc;
+}
+
+static int open_token_keys(struct arena *a, const char *dir, struct server_pki *p, struct err *err)
+{
+    char *path = arena_printf(a, "%s/sa.key", dir);
+    int rc = path ? 0 : err_sys(err, -ENOMEM, "open the keys of tokens");
+    if (rc == 0 && !file_exists(path)) {
+        CLEANUP(mem_freep) char *key = NULL;
+        rc = x509_key_new(&key, err);
+        rc = rc < 0 ? rc : x509_save_key(path, key, err);
+    }
+    rc = rc < 0 ? rc : load_key(a, dir, "sa.key", p, err);
+    return rc < 0 ? rc : load_old_keys(a, dir, p, err);
+}
+
 static int open_all(struct arena *a, const struct server_pki_opts *o, struct server_pki *p,
                     struct err *err)
 {
@@ -242,6 +286,7 @@ static int open_all(struct arena *a, const struct server_pki_opts *o, struct ser
     rc = rc < 0 ? rc
                 : open_pair(a, o->dir, "server", p, &server, &names, &p->server_cert,
                             &p->server_key, err);
+    rc = rc < 0 || !o->token_keys ? rc : open_token_keys(a, o->dir, p, err);
     rc = rc < 0 ? rc : open_pair(a, o->dir, "admin", p, &admin, NULL, &admin_cert, &admin_key, err);
     if (rc == 0) {
         p->server_chain = mem_printf("%s%s", p->server_cert, p->ca_cert);
@@ -272,5 +317,8 @@ void server_pki_fini(struct server_pki *p)
     mem_free(p->server_cert);
     mem_free(p->server_key);
     mem_free(p->server_chain);
+    for (size_t i = 0; i < ARRAY_SIZE(p->token_keys); i++) {
+        mem_free(p->token_keys[i]);
+    }
     *p = (struct server_pki){0};
 }

@@ -149,6 +149,8 @@ static void secret_update(struct arena *a, struct json *obj, const struct json *
 /* ---- all of them ---- */
 
 static const struct strategy strategies[] = {
+    {"ClusterRole", .check_name = name_check_path_segment},
+    {"ClusterRoleBinding", .check_name = name_check_path_segment},
     {"ConfigMap", .validate = validate_configmap},
     {"Deployment", .create = deployment_create, .validate = validate_deployment},
     {"Event", .validate = validate_event},
@@ -159,6 +161,8 @@ static const struct strategy strategies[] = {
     {"Pod", .create = pod_create, .update = pod_update, .validate = pod_validate,
      .status_moves_metadata = true},
     {"ReplicaSet", .create = replicaset_create, .validate = validate_replicaset},
+    {"Role", .check_name = name_check_path_segment},
+    {"RoleBinding", .check_name = name_check_path_segment},
     {"Secret", .create = secret_strings, .update = secret_update, .validate = validate_secret},
 };
 

@@ -118,7 +118,8 @@ static int open_pki(struct center *c, struct server_pki *ret, struct err *err)
                                          .name = "selvedge",
                                          .host = c->opts->host,
                                          .port = c->opts->port,
-                                         .extra_sans = c->opts->sans};
+                                         .extra_sans = c->opts->sans,
+                                         .token_keys = true};
     return dir && kubeconfig ? server_pki_open(&opts, ret, err)
                              : err_sys(err, -ENOMEM, "open the certificates");
 }
@@ -137,7 +138,9 @@ static int open_api(struct center *c, struct err *err)
     const struct api_server_opts api_opts = {.open_stream = sync_parent_open_stream,
                                              .open_stream_arg = c->parent,
                                              .not_ready = not_ready,
-                                             .not_ready_arg = c};
+                                             .not_ready_arg = c,
+                                             .token_keys = (const char *const *)c->pki.token_keys,
+                                             .root_ca = c->pki.ca_cert};
     c->api = api_server_new(c->loop, c->store, &api_opts, err);
     return c->api ? sync_parent_register(c->parent, c->api, c->pki.ca_cert, c->pki.ca_key, err)
                   : err->code;
