@@ -210,6 +210,12 @@ void field_error_text(struct field_errors *e, enum field_error_type type, const 
     field_error(e, type, path, json_string(e->arena, value ? value : ""), detail);
 }
 
+void field_error_raw(struct field_errors *e, enum field_error_type type, const char *path,
+                     const char *value, const char *detail)
+{
+    add(e, type, path, value, detail);
+}
+
 void field_error_supported(struct field_errors *e, const char *path, const char *value,
                            const char *const *supported)
 {
