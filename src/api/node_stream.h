@@ -17,8 +17,8 @@
  *
  * Logs use CHANNEL_STDOUT only. An exec ends with one message on CHANNEL_ERROR, a Kubernetes Status
  * in JSON ({"metadata":{},"status":"Success"} or reason NonZeroExitCode with the cause ExitCode),
- * and then ended(0). CHANNEL_CLOSE carries one byte: the channel that its sender has closed
- * (stdin's end).
+ * and then ended(0). An attach ends so, too, always with Success. CHANNEL_CLOSE carries one byte:
+ * the channel that its sender has closed (stdin's end).
  *
  * A stream of bytes (PORT, AGENT) uses CHANNEL_STDIN for what goes to the node and CHANNEL_STDOUT
  * for what comes back; CHANNEL_CLOSE with CHANNEL_STDIN, or from the node with CHANNEL_STDOUT, is

@@ -128,6 +128,7 @@ static int fill(struct container *c, const struct container_config *cfg, struct 
     c->note = arena_strdup(a, cfg->note);
     c->tty = cfg->spec.tty;
     c->stdin_open = cfg->stdin_open;
+    c->stdin_once = cfg->stdin_once;
     c->bundle = arena_printf(a, "%s/pods/%s/containers/%s/%d", c->rt->state_dir, cfg->pod_uid,
                              cfg->name, cfg->attempt);
     c->cgroup = arena_printf(a, "%s/%s", cfg->spec.cgroup_path, c->id);

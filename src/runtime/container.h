@@ -42,6 +42,7 @@ struct container_config {
      * security.user are filled in by container_new() */
     struct oci_spec spec;
     bool stdin_open; /* stdin: true */
+    bool stdin_once; /* its input ends with that of the first client that attached */
     /* Free text that is kept in the record and given back by container_note(): whatever the agent
      * wants to find again after a restart (a hash of the container's spec, ...). May be NULL. */
     const char *note;

@@ -315,6 +315,9 @@ static int spawn_conmon(struct conmon_start *s, int sync_fd, struct err *err)
     }
     if (c->stdin_open) {
         argv[n++] = "-i";
+        if (!c->stdin_once) {
+            argv[n++] = "--leave-stdin-open";
+        }
     }
     argv[n] = NULL;
     CLEANUP(fd_closep)

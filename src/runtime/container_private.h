@@ -24,7 +24,7 @@ struct container {
     char *bundle, *note, *cgroup;
     const char *const *layers; /* NULL-terminated */
     int stop_signal;
-    bool tty, stdin_open;
+    bool tty, stdin_open, stdin_once;
     pid_t conmon_pid;
     uint64_t pid_start, conmon_start_time; /* field 22 of /proc/PID/stat, 0 = unknown */
 

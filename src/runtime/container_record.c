@@ -86,6 +86,7 @@ static struct json *to_json(const struct container *c, struct arena *a)
     json_set_str(j, "note", c->note);
     json_set_bool(j, "tty", c->tty);
     json_set_bool(j, "stdin", c->stdin_open);
+    json_set_bool(j, "stdinOnce", c->stdin_once);
     json_set_int(j, "stopSignal", c->stop_signal);
     json_set_str(j, "state", sm_name(&c->sm));
     json_set_int(j, "pid", s->pid);
@@ -175,6 +176,7 @@ static int from_json(struct container *c, const struct json *j, struct err *err)
     c->note = arena_strdup(&c->a, json_cstr(json_get(j, "note"), NULL));
     c->tty = json_true(json_get(j, "tty"), false);
     c->stdin_open = json_true(json_get(j, "stdin"), false);
+    c->stdin_once = json_true(json_get(j, "stdinOnce"), false);
     c->stop_signal = (int)number_of(j, "stopSignal");
     s->pid = (pid_t)number_of(j, "pid");
     c->pid_start = (uint64_t)number_of(j, "pidStart");

@@ -296,6 +296,12 @@ struct infra_stream {
 /* streams.c: logs and exec; and the entry of all of them. */
 void streams_close_all(struct infra *inf);
 struct pod *stream_find_pod(struct infra *inf, const struct node_stream_req *req);
+/* {"Width":80,"Height":24}; false when it is none. */
+bool stream_window_size(struct str data, uint16_t *ret_rows, uint16_t *ret_cols);
+/* stream_attach.c */
+struct node_stream *stream_attach_open(struct slot *slot, const struct node_stream_req *req,
+                                       const struct node_stream_events *events, void *events_arg,
+                                       struct err *err);
 /* stream_bytes.c: PORT and AGENT. */
 struct node_stream *stream_bytes_open(struct infra *inf, const struct node_stream_req *req,
                                       const struct node_stream_events *events, void *events_arg,

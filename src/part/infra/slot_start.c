@@ -379,6 +379,7 @@ int slot_config(struct slot *s, struct arena *a, struct image *image, struct con
         .name = s->name,
         .image = image,
         .stdin_open = json_path_true(s->spec, "stdin", false),
+        .stdin_once = json_path_true(s->spec, "stdinOnce", false),
         .note = pod_spec_mark(a, s->spec),
     };
     struct maker m = {

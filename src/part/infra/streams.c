@@ -410,18 +410,28 @@ static int prepare_exec(struct local_stream *s, struct slot *slot,
 
 /* ---- the operations ---- */
 
-static void resize(struct local_stream *s, struct str data)
+bool stream_window_size(struct str data, uint16_t *ret_rows, uint16_t *ret_cols)
 {
     struct arena a;
     struct json *size = NULL;
     arena_init(&a, 0);
-    if (json_parse(&a, data, NULL, &size, NULL) == 0) {
-        int64_t rows = json_path_i64(size, "Height", 0), cols = json_path_i64(size, "Width", 0);
-        if (rows > 0 && rows <= UINT16_MAX && cols > 0 && cols <= UINT16_MAX) {
-            exec_resize(s->exec, (uint16_t)rows, (uint16_t)cols);
-        }
+    int rc = json_parse(&a, data, NULL, &size, NULL);
+    int64_t rows = json_path_i64(size, "Height", 0), cols = json_path_i64(size, "Width", 0);
+    bool good = rc == 0 && rows > 0 && rows <= UINT16_MAX && cols > 0 && cols <= UINT16_MAX;
+    if (good) {
+        *ret_rows = (uint16_t)rows;
+        *ret_cols = (uint16_t)cols;
     }
     arena_fini(&a);
+    return good;
+}
+
+static void resize(struct local_stream *s, struct str data)
+{
+    uint16_t rows, cols;
+    if (stream_window_size(data, &rows, &cols)) {
+        exec_resize(s->exec, rows, cols);
+    }
 }
 
 static int to_stdin(struct local_stream *s, const void *data, size_t n)
@@ -499,13 +509,9 @@ struct node_stream *infra_open_stream(void *arg, const struct node_stream_req *r
     if (req->type == NODE_STREAM_PORT || req->type == NODE_STREAM_AGENT) {
         return stream_bytes_open(inf, req, events, events_arg, err);
     }
-    if (req->type == NODE_STREAM_ATTACH) {
-        (void)err_set(err, -E_NOTSUP, "attach is not supported yet; use logs -f or exec");
-        return NULL;
-    }
     struct slot *slot = find_slot(inf, req, err);
-    if (!slot) {
-        return NULL;
+    if (!slot || req->type == NODE_STREAM_ATTACH) {
+        return slot ? stream_attach_open(slot, req, events, events_arg, err) : NULL;
     }
     struct local_stream *s = mem_zalloc(sizeof(*s));
     if (!s) {
