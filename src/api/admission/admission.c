@@ -7,7 +7,8 @@
 
 /* In the order of kube-apiserver. */
 static const struct admission_plugin *const plugins[] = {
-    NULL,
+    &service_account_plugin,
+    &escalation_plugin,
 };
 
 bool admission_forbid(struct admission *ad, const char *why)

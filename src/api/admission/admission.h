@@ -40,6 +40,9 @@ struct admission_plugin {
     bool (*validate)(struct admission *ad);
 };
 
+extern const struct admission_plugin escalation_plugin; /* auth/escalation.c */
+extern const struct admission_plugin service_account_plugin;
+
 /* Refuses with a 403 in Kubernetes' form, `pods "x" is forbidden: WHY`. Returns false. */
 bool admission_forbid(struct admission *ad, const char *why);
 /* Refuses with a Status of one's own (NULL = memory was short). Returns false. */
