@@ -46,9 +46,10 @@ enum kind_sync {
     KIND_SYNC_POOL, /* the children of a pool */
 };
 
-/* What fills a table cell; the functions behind all but KIND_CELL_PATH stand in table.c. */
+/* What fills a table cell: the value at the column's path, or a function of table_*.c. */
 enum kind_cell {
-#define KIND_CELL(id, text, what) KIND_CELL_##id,
+    KIND_CELL_PATH,
+#define KIND_CELL(id, name, what) KIND_CELL_##id,
 #include "api/kind_cells.def"
 #undef KIND_CELL
     KIND_CELL_NR

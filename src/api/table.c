@@ -54,7 +54,7 @@ static struct json *path_cell(const struct cell_input *in, const struct kind_col
 {
     struct json *v = json_path(in->obj, c->path);
     if (cstr_eq(c->type, "date")) {
-        return cell_age(in, v);
+        return cell_age_of(in, v);
     }
     if (!v) {
         return cstr_eq(c->type, "integer") ? json_int(in->arena, 0) : json_string(in->arena, "");

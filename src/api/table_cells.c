@@ -7,7 +7,7 @@
 #include "api/table_private.h"
 #include "base/mem.h"
 
-struct json *cell_age(const struct cell_input *in, const struct json *time)
+struct json *cell_age_of(const struct cell_input *in, const struct json *time)
 {
     struct wall t;
     char text[AGE_TEXT_SIZE];
@@ -22,12 +22,11 @@ struct json *cell_text(const struct cell_input *in, const char *text)
     return json_string(in->arena, text && *text ? text : "<none>");
 }
 
-/* One member of every object of a list, joined by commas. */
-static const char *join(struct arena *a, const struct json *list, const char *member)
+const char *cell_join(struct arena *a, const struct json *list, const char *member)
 {
     const char *all = "";
     JSON_FOR_EACH (o, list) {
-        const char *s = json_path_cstr(o, member, "");
+        const char *s = member ? json_path_cstr(o, member, "") : json_cstr(o, "");
         all = *all ? arena_printf(a, "%s,%s", all, s) : s;
         if (!all) {
             return "";
@@ -36,51 +35,67 @@ static const char *join(struct arena *a, const struct json *list, const char *me
     return all;
 }
 
-static struct json *cell_selector(const struct cell_input *in)
+static struct json *selector_text(const struct cell_input *in, const struct selector *s)
 {
     CLEANUP(buf_finip) struct buf b = BUF_INIT;
-    struct selector *s = NULL;
-    const struct json *j = json_path(in->obj, "spec.selector");
-    if (!j || selector_from_json(in->arena, j, &s, NULL) < 0 || selector_empty(s) ||
-        selector_print(&b, s) < 0) {
+    if (!s || selector_empty(s) || selector_print(&b, s) < 0) {
         return cell_text(in, "");
     }
     return json_string_n(in->arena, buf_str(&b));
 }
 
-static struct json *cell_containers(const struct cell_input *in)
+struct json *cell_label_selector(const struct cell_input *in, const struct json *j)
 {
-    return json_string(
-        in->arena, join(in->arena, json_path(in->obj, "spec.template.spec.containers"), "name"));
+    struct selector *s = NULL;
+    (void)(j && selector_from_json(in->arena, j, &s, NULL)); /* a wrong one is shown as none */
+    return selector_text(in, s);
 }
 
-static struct json *cell_images(const struct cell_input *in)
+static int compare_labels(const void *a, const void *b)
 {
-    return json_string(
-        in->arena, join(in->arena, json_path(in->obj, "spec.template.spec.containers"), "image"));
+    const struct json_member *const *x = a, *const *y = b;
+    return strcmp((*x)->key, (*y)->key);
 }
 
-static struct json *cell_deployment_ready(const struct cell_input *in)
+struct json *cell_labels(const struct cell_input *in, const struct json *labels)
 {
-    return json_printf(in->arena, "%lld/%lld",
-                       (long long)json_path_i64(in->obj, "status.readyReplicas", 0),
-                       (long long)json_path_i64(in->obj, "spec.replicas", 0));
+    size_t n = 0;
+    const char *all = "";
+    const struct json_member **sorted =
+        arena_alloc(in->arena, (json_len(labels) + 1) * sizeof(*sorted));
+    if (!sorted) {
+        return NULL;
+    }
+    JSON_FOR_EACH_MEMBER (m, labels) {
+        sorted[n++] = m;
+    }
+    qsort(sorted, n, sizeof(*sorted), compare_labels);
+    for (size_t i = 0; i < n && all; i++) {
+        all = arena_printf(in->arena, "%s%s%s=%s", all, i ? "," : "", sorted[i]->key,
+                           json_cstr(sorted[i]->value, ""));
+    }
+    return cell_text(in, all);
 }
 
-static struct json *cell_configmap_data(const struct cell_input *in)
+struct json *cell_configmap_data(const struct cell_input *in)
 {
     return json_int(in->arena, (int64_t)(json_len(json_get(in->obj, "data")) +
                                          json_len(json_get(in->obj, "binaryData"))));
 }
 
-static struct json *cell_secrets(const struct cell_input *in)
+struct json *cell_secret_data(const struct cell_input *in)
+{
+    return json_int(in->arena, (int64_t)json_len(json_get(in->obj, "data")));
+}
+
+struct json *cell_serviceaccount_secrets(const struct cell_input *in)
 {
     return json_int(in->arena, (int64_t)json_len(json_get(in->obj, "secrets")));
 }
 
 /* ---- nodes ---- */
 
-static struct json *cell_node_status(const struct cell_input *in)
+struct json *cell_node_status(const struct cell_input *in)
 {
     const char *ready = obj_condition_status(in->obj, "Ready");
     const char *text = !*ready ? "Unknown" : cstr_eq(ready, "True") ? "Ready" : "NotReady";
@@ -93,7 +108,7 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static struct json *cell_node_roles(const struct cell_input *in)
+struct json *cell_node_roles(const struct cell_input *in)
 {
     static const char prefix[] = "node-role.kubernetes.io/";
     const char *roles[16];
@@ -127,12 +142,12 @@ static struct json *node_address(const struct cell_input *in, const char *type)
     return cell_text(in, "");
 }
 
-static struct json *cell_node_internal_ip(const struct cell_input *in)
+struct json *cell_node_internal_ip(const struct cell_input *in)
 {
     return node_address(in, "InternalIP");
 }
 
-static struct json *cell_node_external_ip(const struct cell_input *in)
+struct json *cell_node_external_ip(const struct cell_input *in)
 {
     return node_address(in, "ExternalIP");
 }
@@ -143,17 +158,17 @@ static struct json *node_info(const struct cell_input *in, const char *path)
     return json_string(in->arena, *s ? s : "<unknown>");
 }
 
-static struct json *cell_node_os(const struct cell_input *in)
+struct json *cell_node_os_image(const struct cell_input *in)
 {
     return node_info(in, "status.nodeInfo.osImage");
 }
 
-static struct json *cell_node_kernel(const struct cell_input *in)
+struct json *cell_node_kernel(const struct cell_input *in)
 {
     return node_info(in, "status.nodeInfo.kernelVersion");
 }
 
-static struct json *cell_node_runtime(const struct cell_input *in)
+struct json *cell_node_container_runtime(const struct cell_input *in)
 {
     return node_info(in, "status.nodeInfo.containerRuntimeVersion");
 }
@@ -172,21 +187,21 @@ static const struct json *first_seen(const struct json *o)
     return t && !json_is(t, JSON_NULL) ? t : json_get(o, "eventTime");
 }
 
-static struct json *cell_event_first_seen(const struct cell_input *in)
+struct json *cell_event_first_seen(const struct cell_input *in)
 {
-    return cell_age(in, first_seen(in->obj));
+    return cell_age_of(in, first_seen(in->obj));
 }
 
-static struct json *cell_event_last_seen(const struct cell_input *in)
+struct json *cell_event_last_seen(const struct cell_input *in)
 {
     const struct json *t = json_path(in->obj, "series.lastObservedTime");
     if (!t) {
         t = either(in->obj, "lastTimestamp", "deprecatedLastTimestamp");
     }
-    return cell_age(in, json_is(t, JSON_STRING) ? t : first_seen(in->obj));
+    return cell_age_of(in, json_is(t, JSON_STRING) ? t : first_seen(in->obj));
 }
 
-static struct json *cell_event_count(const struct cell_input *in)
+struct json *cell_event_count(const struct cell_input *in)
 {
     int64_t n = json_path_i64(in->obj, "series.count", 0);
     if (n == 0) {
@@ -195,7 +210,7 @@ static struct json *cell_event_count(const struct cell_input *in)
     return json_int(in->arena, n ? n : 1);
 }
 
-static struct json *cell_event_object(const struct cell_input *in)
+struct json *cell_event_object(const struct cell_input *in)
 {
     const struct json *o = either(in->obj, "involvedObject", "regarding");
     char *kind = arena_strdup(in->arena, json_path_cstr(o, "kind", ""));
@@ -206,7 +221,7 @@ static struct json *cell_event_object(const struct cell_input *in)
     return json_printf(in->arena, "%s%s%s", kind ? kind : "", *name ? "/" : "", name);
 }
 
-static struct json *cell_event_message(const struct cell_input *in)
+struct json *cell_event_message(const struct cell_input *in)
 {
     struct str s = json_text(either(in->obj, "message", "note"));
     while (s.n && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == ' ')) {
@@ -215,7 +230,7 @@ static struct json *cell_event_message(const struct cell_input *in)
     return json_string_n(in->arena, str_trim(s));
 }
 
-static struct json *cell_event_source(const struct cell_input *in)
+struct json *cell_event_source(const struct cell_input *in)
 {
     const struct json *source = either(in->obj, "source", "deprecatedSource");
     const char *component = json_path_cstr(source, "component", "");
@@ -229,56 +244,36 @@ static struct json *cell_event_source(const struct cell_input *in)
 
 /* ---- pods, where one field says it ---- */
 
-static struct json *cell_pod_ip(const struct cell_input *in)
+struct json *cell_pod_ip(const struct cell_input *in)
 {
     const char *ip = json_path_cstr(json_at(json_path(in->obj, "status.podIPs"), 0), "ip", "");
     return cell_text(in, *ip ? ip : json_path_cstr(in->obj, "status.podIP", ""));
 }
 
-static struct json *cell_pod_node(const struct cell_input *in)
+struct json *cell_pod_node(const struct cell_input *in)
 {
     return cell_text(in, json_path_cstr(in->obj, "spec.nodeName", ""));
 }
 
-static struct json *cell_pod_nominated(const struct cell_input *in)
+struct json *cell_pod_nominated_node(const struct cell_input *in)
 {
     return cell_text(in, json_path_cstr(in->obj, "status.nominatedNodeName", ""));
 }
 
-static struct json *cell_created(const struct cell_input *in)
+struct json *cell_created_at(const struct cell_input *in)
 {
-    return cell_age(in, json_path(in->obj, "metadata.creationTimestamp"));
+    return json_string(in->arena, json_path_cstr(in->obj, "metadata.creationTimestamp", ""));
+}
+
+struct json *cell_age(const struct cell_input *in)
+{
+    return cell_age_of(in, json_path(in->obj, "metadata.creationTimestamp"));
 }
 
 static cell_fn *const cells[KIND_CELL_NR] = {
-    [KIND_CELL_AGE] = cell_created,
-    [KIND_CELL_CONFIGMAP_DATA] = cell_configmap_data,
-    [KIND_CELL_DEPLOYMENT_READY] = cell_deployment_ready,
-    [KIND_CELL_EVENT_COUNT] = cell_event_count,
-    [KIND_CELL_EVENT_FIRST_SEEN] = cell_event_first_seen,
-    [KIND_CELL_EVENT_LAST_SEEN] = cell_event_last_seen,
-    [KIND_CELL_EVENT_MESSAGE] = cell_event_message,
-    [KIND_CELL_EVENT_OBJECT] = cell_event_object,
-    [KIND_CELL_EVENT_SOURCE] = cell_event_source,
-    [KIND_CELL_NODE_CONTAINER_RUNTIME] = cell_node_runtime,
-    [KIND_CELL_NODE_EXTERNAL_IP] = cell_node_external_ip,
-    [KIND_CELL_NODE_INTERNAL_IP] = cell_node_internal_ip,
-    [KIND_CELL_NODE_KERNEL] = cell_node_kernel,
-    [KIND_CELL_NODE_OS_IMAGE] = cell_node_os,
-    [KIND_CELL_NODE_ROLES] = cell_node_roles,
-    [KIND_CELL_NODE_STATUS] = cell_node_status,
-    [KIND_CELL_POD_IP] = cell_pod_ip,
-    [KIND_CELL_POD_NODE] = cell_pod_node,
-    [KIND_CELL_POD_NOMINATED_NODE] = cell_pod_nominated,
-    [KIND_CELL_POD_READINESS_GATES] = cell_pod_gates,
-    [KIND_CELL_POD_READY] = cell_pod_ready,
-    [KIND_CELL_POD_RESTARTS] = cell_pod_restarts,
-    [KIND_CELL_POD_STATUS] = cell_pod_status,
-    [KIND_CELL_SECRET_DATA] = cell_configmap_data,
-    [KIND_CELL_SELECTOR] = cell_selector,
-    [KIND_CELL_SERVICEACCOUNT_SECRETS] = cell_secrets,
-    [KIND_CELL_TEMPLATE_CONTAINERS] = cell_containers,
-    [KIND_CELL_TEMPLATE_IMAGES] = cell_images,
+#define KIND_CELL(id, name, what) [KIND_CELL_##id] = cell_##name,
+#include "api/kind_cells.def"
+#undef KIND_CELL
 };
 
 cell_fn *table_cell_find(enum kind_cell cell)

@@ -174,7 +174,7 @@ struct json *cell_pod_restarts(const struct cell_input *in)
                        age_text((in->now.us - s.restarted_us) / 1000000, age));
 }
 
-struct json *cell_pod_gates(const struct cell_input *in)
+struct json *cell_pod_readiness_gates(const struct cell_input *in)
 {
     int n = 0, open = 0;
     JSON_FOR_EACH (gate, json_path(in->obj, "spec.readinessGates")) {

@@ -19,16 +19,22 @@ struct cell_input {
 /* Never NULL unless the arena failed. */
 typedef struct json *cell_fn(const struct cell_input *in);
 
-/* NULL for KIND_CELL_PATH. */
+/* NULL for KIND_CELL_PATH: the value at the column's path; dates become an age. */
 cell_fn *table_cell_find(enum kind_cell cell);
 
 /* "5m", or "<unknown>" when the time is absent. */
-struct json *cell_age(const struct cell_input *in, const struct json *time);
+struct json *cell_age_of(const struct cell_input *in, const struct json *time);
 struct json *cell_text(const struct cell_input *in, const char *text); /* "" becomes "<none>" */
 
-struct json *cell_pod_ready(const struct cell_input *in);
-struct json *cell_pod_status(const struct cell_input *in);
-struct json *cell_pod_restarts(const struct cell_input *in);
-struct json *cell_pod_gates(const struct cell_input *in);
+/* Labels sorted, "a=b,c=d", or "<none>"; a LabelSelector the same way. */
+struct json *cell_labels(const struct cell_input *in, const struct json *labels);
+struct json *cell_label_selector(const struct cell_input *in, const struct json *selector);
+/* One member of every object of a list (NULL: the items themselves), joined by commas. */
+const char *cell_join(struct arena *a, const struct json *list, const char *member);
+
+/* cell_<name>() of every cell of the list. */
+#define KIND_CELL(id, name, what) cell_fn cell_##name;
+#include "api/kind_cells.def"
+#undef KIND_CELL
 
 #endif
