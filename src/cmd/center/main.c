@@ -168,7 +168,8 @@ static int open_http(struct center *c, struct err *err)
 static int open_controllers(struct center *c, struct err *err)
 {
     c->client = api_client_local(c->api, "system:selvedge-controllers");
-    c->orchestrator = c->client ? orchestrator_start(c->client, c->loop, NULL) : NULL;
+    const struct orchestrator_opts opts = {.root_ca = c->pki.ca_cert};
+    c->orchestrator = c->client ? orchestrator_start(c->client, c->loop, &opts) : NULL;
     return c->orchestrator ? 0 : err_sys(err, -ENOMEM, "start the controllers");
 }
 

@@ -13,7 +13,8 @@
 static const struct controller_ops *const all_controllers[] = {
     &deployment_controller, &event_ttl_controller, &garbage_controller,
     &namespace_controller,  &node_controller,      &pod_gc_controller,
-    &replicaset_controller, &scheduler_controller, &taint_controller,
+    &replicaset_controller, &role_aggregation_controller, &scheduler_controller,
+    &service_account_controller, &taint_controller,
 };
 _Static_assert(ARRAY_SIZE(all_controllers) <= CONTROLLERS_MAX, "raise CONTROLLERS_MAX");
 

@@ -22,6 +22,8 @@ struct orchestrator_opts {
     int64_t event_ttl_ms;     /* 1 h */
     int64_t orphan_grace_ms;  /* how long a pod may be bound to a node that does not exist; 10 s */
     unsigned terminated_pods; /* how many ended pods are kept; 1000 */
+    /* PEM for the ConfigMap kube-root-ca.crt of every namespace; NULL: it is not made. Borrowed. */
+    const char *root_ca;
 };
 
 /* client and loop are borrowed and must outlive it; opts may be NULL. NULL on -ENOMEM. */

@@ -58,7 +58,7 @@ struct controller {
     struct list runs; /* plans under way */
 };
 
-#define CONTROLLERS_MAX 16
+#define CONTROLLERS_MAX 48
 
 struct watched {
     const struct kind *kind;
@@ -99,6 +99,7 @@ void controller_run(struct controller *c, struct arena *arena, struct plan *plan
 
 extern const struct controller_ops namespace_controller, deployment_controller,
     replicaset_controller, scheduler_controller, node_controller, taint_controller,
-    garbage_controller, pod_gc_controller, event_ttl_controller;
+    garbage_controller, pod_gc_controller, event_ttl_controller, service_account_controller,
+    role_aggregation_controller;
 
 #endif
