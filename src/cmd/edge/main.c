@@ -225,8 +225,10 @@ static int open_child(struct edge *e, struct err *err)
         .open_stream = infra_open_stream,
         .open_stream_arg = e->infra,
     };
-    return dir ? sync_child_new(&opts, &e->child, err)
-               : err_sys(err, -ENOMEM, "open the link to the parent");
+    int rc = dir ? sync_child_new(&opts, &e->child, err)
+                 : err_sys(err, -ENOMEM, "open the link to the parent");
+    infra_set_parent(e->infra, e->child);
+    return rc;
 }
 
 /* ---- stop: in reverse order, the store last ---- */
@@ -243,6 +245,9 @@ static void on_store_closed(void *arg, int code)
 static void close_parts(struct edge *e)
 {
     io_timer_stop(&e->renewal);
+    if (e->infra) {
+        infra_set_parent(e->infra, NULL);
+    }
     sync_child_free(TAKE_PTR(e->child));
     http_server_free(TAKE_PTR(e->http));
     api_server_free(TAKE_PTR(e->api));

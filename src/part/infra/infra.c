@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "infra_private.h"
 #include "io/file.h"
+#include "pod_tokens.h"
 
 #define IMAGE_SETTLE_MS 100
 #define ROTATE_MS 10000
@@ -220,6 +221,7 @@ static void adopted(struct runtime_op *op, int code)
         }
         pod_wake(p);
     }
+    pod_tokens_sweep(inf);
     log_info("%zu pods are known here", known);
 }
 
@@ -323,6 +325,11 @@ int infra_new(const struct infra_opts *opts, struct infra **ret, struct err *err
     container_adopt_all(inf->runtime, found, inf, &inf->adopt);
     *ret = inf;
     return 0;
+}
+
+void infra_set_parent(struct infra *inf, struct sync_child *parent)
+{
+    inf->parent = parent;
 }
 
 void infra_stop(struct infra *inf)

@@ -17,6 +17,7 @@ struct infra;
 struct io_loop;
 struct replica;
 struct runtime;
+struct sync_child;
 
 /* Texts are copied, the rest is borrowed and must outlive the agent. */
 struct infra_opts {
@@ -33,6 +34,9 @@ struct infra_opts {
 int infra_new(const struct infra_opts *opts, struct infra **ret, struct err *err);
 /* Containers go on without the agent. NULL is fine. */
 void infra_free(struct infra *inf);
+/* The link over which tokens of service accounts are asked for; NULL takes it away again (before it
+ * is freed). Borrowed. */
+void infra_set_parent(struct infra *inf, struct sync_child *parent);
 /* Operations that the runtime still has under way: the loop must run until it is 0 before
  * infra_free(). infra_stop() begins no new ones. */
 void infra_stop(struct infra *inf);

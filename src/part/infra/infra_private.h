@@ -33,6 +33,7 @@ struct node_agent;
 struct io_fswatch;
 struct pod;
 struct slot;
+struct sync_child;
 struct stream;
 
 struct infra {
@@ -58,6 +59,7 @@ struct infra {
     struct agent_http *http;
     struct events *events;
     struct node_agent *node;
+    struct sync_child *parent; /* NULL: none, or not yet */
 };
 
 /* ---- a container of a pod ---- */
@@ -175,6 +177,9 @@ struct pod {
     int setup_failures;
     int64_t grace_us; /* STOPPING: as it was asked for */
     struct mono stop_began;
+    struct list tokens; /* pod_tokens.c */
+    bool tokens_known;
+    struct mono tokens_until; /* how long the start waits for the first ones; 0 = not yet begun */
     struct list stale; /* arenas of older objects that an operation still borrows from */
     struct list found; /* containers that the runtime found, before the slots are made */
     size_t dead;       /* loose operations: containers that are being removed or stopped */

@@ -9,6 +9,7 @@
 #include "api/object.h"
 #include "base/metrics.h"
 #include "infra_private.h"
+#include "pod_tokens.h"
 #include "sync/digest.h"
 
 #define DEFAULT_GRACE_S 30
@@ -58,6 +59,7 @@ struct pod *pod_new(struct infra *inf, const char *uid, const char *ns, const ch
     arena_init(&p->arena, 0);
     list_init(&p->found);
     list_init(&p->stale);
+    list_init(&p->tokens);
     io_task_init(&p->step, step, p);
     io_timer_init(inf->loop, &p->timer, on_timer, p);
     if (!p->uid || !p->ns || !p->name || map_put(&inf->pods, str_of(uid), p, NULL) < 0) {
@@ -74,6 +76,7 @@ void pod_free(struct pod *p)
 {
     io_task_cancel(&p->step);
     io_timer_stop(&p->timer);
+    pod_tokens_free(p, /* erase= */ false);
     for (size_t i = 0; i < p->n_slots; i++) {
         slot_fini(&p->slots[i]);
     }
@@ -299,6 +302,11 @@ static struct json *get_object(void *arg, struct arena *a, const char *resource,
     return replica_get(inf->replica, a, resource, ns, name);
 }
 
+static const char *get_token(void *arg, const char *audience, int64_t seconds)
+{
+    return pod_tokens_get(arg, audience, seconds);
+}
+
 void pod_env_input(struct pod *p, const struct json *container, struct env_input *ret)
 {
     *ret = (struct env_input){
@@ -310,6 +318,8 @@ void pod_env_input(struct pod *p, const struct json *container, struct env_input
         .allocatable = node_allocatable(p->inf),
         .get = get_object,
         .get_arg = p->inf,
+        .token = get_token,
+        .token_arg = p,
     };
 }
 
@@ -438,6 +448,7 @@ static enum init_result run_init(struct pod *p, bool mains_began)
 static void run(struct pod *p)
 {
     bool mains_began = false;
+    pod_tokens_step(p);
     if (p->refresh && !p->refreshing) {
         pod_refresh(p);
     }
@@ -532,6 +543,7 @@ static void gone(struct pod *p)
         return;
     }
     if (p->orphan) {
+        pod_tokens_free(p, /* erase= */ true);
         pod_free(p);
         return;
     }

@@ -15,6 +15,9 @@
 typedef struct json *env_get_fn(void *arg, struct arena *a, const char *resource, const char *ns,
                                 const char *name);
 
+/* The text of a service account token; NULL when there is none yet. */
+typedef const char *env_token_fn(void *arg, const char *audience, int64_t seconds);
+
 struct env_input {
     const struct json *pod;
     const struct json *container;
@@ -25,6 +28,8 @@ struct env_input {
     const struct json *allocatable; /* of the node: limits that a container does not set */
     env_get_fn *get;
     void *get_arg;
+    env_token_fn *token; /* NULL: there are none */
+    void *token_arg;
 };
 
 /* Kubernetes' $(VAR): a known name is replaced, "$$" is "$", everything else stays. env is "K=V",

@@ -11,6 +11,7 @@
 #include "infra_private.h"
 #include "io/file.h"
 #include "pod_files.h"
+#include "pod_tokens.h"
 #include "pod_volumes.h"
 
 #define RETRY_FIRST_US 1000000
@@ -93,6 +94,10 @@ static void start_volumes(struct pod *p)
     struct err err;
     if (json_len(json_path(p->obj, "spec.volumes")) == 0) {
         advance(p, POD_SANDBOX);
+        return;
+    }
+    pod_tokens_step(p);
+    if (pod_tokens_wait(p)) {
         return;
     }
     if (make_plan(p, /* refresh= */ false, &err) < 0) {

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #define DEFAULT_MODE 0644
+#define TOKEN_SECONDS 3600
 
 struct planner {
     const struct env_input *in;
@@ -159,6 +160,27 @@ static int add_downward(struct planner *p, struct volume_item *it, const struct 
     return 0;
 }
 
+/* The file comes later when there is no token yet: a node does not wait for its parent. */
+static void add_token(struct planner *p, struct volume_item *it, const struct json *source,
+                      int64_t mode)
+{
+    const char *text = p->in->token
+                           ? p->in->token(p->in->token_arg, json_path_cstr(source, "audience", ""),
+                                          json_path_i64(source, "expirationSeconds", TOKEN_SECONDS))
+                           : NULL;
+    if (text) {
+        add_file(p, it, json_path_cstr(source, "path", ""), str_of(text), mode);
+    }
+}
+
+/* The same for the cluster's CA, which comes with the token. */
+static bool root_ca_missing(struct planner *p, const struct json *source)
+{
+    const char *name = json_path_cstr(source, "name", "");
+    return cstr_eq(name, "kube-root-ca.crt") &&
+           !p->in->get(p->in->get_arg, p->arena, "configmaps", obj_ns(p->in->pod), name);
+}
+
 static int add_projected(struct planner *p, struct volume_item *it, const struct json *projected,
                          struct err *err)
 {
@@ -167,13 +189,20 @@ static int add_projected(struct planner *p, struct volume_item *it, const struct
     JSON_FOR_EACH (s, json_get(projected, "sources")) {
         const struct json *part;
         if ((part = json_get(s, "configMap"))) {
-            rc = add_object(p, it, "configmaps", json_path_cstr(part, "name", ""), part, mode, err);
+            rc = root_ca_missing(p, part)
+                     ? 0
+                     : add_object(p, it, "configmaps", json_path_cstr(part, "name", ""), part, mode,
+                                  err);
         } else if ((part = json_get(s, "secret"))) {
             rc = add_object(p, it, "secrets", json_path_cstr(part, "name", ""), part, mode, err);
         } else if ((part = json_get(s, "downwardAPI"))) {
             rc = add_downward(p, it, part, mode, err);
+        } else if ((part = json_get(s, "serviceAccountToken"))) {
+            add_token(p, it, part, mode);
+        } else if (json_get(s, "clusterTrustBundle")) {
+            rc = err_set(err, -E_NOTSUP, "projected clusterTrustBundles are not supported");
         } else {
-            rc = err_set(err, -E_NOTSUP, "this kind of projected source is not supported yet");
+            rc = err_set(err, -E_NOTSUP, "this kind of projected source is not supported");
         }
         if (rc < 0) {
             return rc;
