@@ -9,6 +9,7 @@
 #include "api/exec_proxy_private.h"
 #include "api/object.h"
 #include "api/stream/portforward.h"
+#include "api/stream/proxy.h"
 
 #define COMMAND_MAX 256
 #define LOG_HIGH ((ssize_t)256 << 10)
@@ -330,6 +331,33 @@ static void start_log(struct server_call *call, struct node_stream_req *r)
 
 /* ---- the entry ---- */
 
+static bool method_verb(struct str method, enum handler_verb *ret)
+{
+    static const struct {
+        const char *method;
+        enum handler_verb verb;
+    } verbs[] = {{"GET", HANDLER_GET},      {"HEAD", HANDLER_GET},   {"OPTIONS", HANDLER_GET},
+                 {"POST", HANDLER_CREATE},  {"PUT", HANDLER_UPDATE}, {"PATCH", HANDLER_PATCH},
+                 {"DELETE", HANDLER_DELETE}};
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        if (str_is(method, verbs[i].method)) {
+            *ret = verbs[i].verb;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void start_proxy(struct server_call *call)
+{
+    enum handler_verb verb;
+    if (!method_verb(http_exchange_request(call->x)->method, &verb)) {
+        fail(call, -E_METHOD, "the server does not allow this method on the requested resource");
+    } else if (may(call, verb)) {
+        proxy_start(call);
+    }
+}
+
 void exec_proxy_start(struct server_call *call)
 {
     struct node_stream_req r;
@@ -337,6 +365,10 @@ void exec_proxy_start(struct server_call *call)
     enum kind_sub sub = call->route.sub->sub;
     bool get = str_is(req->method, "GET");
     bool post = str_is(req->method, "POST");
+    if (sub == KIND_SUB_PROXY) {
+        start_proxy(call);
+        return;
+    }
     if (!(get || (post && sub != KIND_SUB_LOG))) {
         fail(call, -E_METHOD, "the server does not allow this method on the requested resource");
         return;

@@ -68,6 +68,9 @@ void handler_fini(struct handler_op *op)
 void handler_cancel(struct handler_op *op)
 {
     webhooks_cancel(op);
+    if (op->cancelled) {
+        op->cancelled(op);
+    }
     if (op->waiting) {
         store_req_cancel(&op->req);
         op->waiting = false;

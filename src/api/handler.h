@@ -88,7 +88,9 @@ struct handler_op {
     int64_t old_rev;
     int http_ok;
     void (*committed)(struct handler_op *op);
-    void *impl; /* a collection's members */
+    void *impl; /* a collection's members; an answer's own */
+    /* An answer that comes later sets it: the operation is dropped, its query must end. */
+    void (*cancelled)(struct handler_op *op);
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "api/defaults.h"
 #include "api/handler_private.h"
 #include "api/schema_check.h"
+#include "api/stream/metrics_answer.h"
 #include "base/mem.h"
 
 /* POST /bindings is the old form of POST /pods/NAME/binding. */
@@ -36,6 +37,8 @@ static const struct {
     {"authorization.k8s.io", "selfsubjectaccessreviews", "", review_self_access},
     {"authorization.k8s.io", "selfsubjectrulesreviews", "", review_self_rules},
     {"authorization.k8s.io", "subjectaccessreviews", "", review_subject_access},
+    {"metrics.k8s.io", "nodes", "", metrics_answer_nodes},
+    {"metrics.k8s.io", "pods", "", metrics_answer_pods},
 };
 
 static handler_answer_fn *find(const struct handler_op *op)

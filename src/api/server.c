@@ -10,6 +10,7 @@
 #include "api/auth/rbac_defaults.h"
 #include "api/auth/tokens.h"
 #include "api/exec_proxy.h"
+#include "api/metrics.h"
 #include "api/server_boot.h"
 #include "api/server_http.h"
 #include "api/server_private.h"
@@ -89,6 +90,7 @@ void api_server_free(struct api_server *s)
     rbac_free(s->rbac);
     tokens_free(s->sa_tokens);
     assert(list_empty(&s->watches)); /* a client of this server still watches: a bug of its owner */
+    metrics_free(s->metrics);
     webhooks_free(s->webhooks);
     flow_control_free(s->flows);
     arena_fini(&s->arena);
@@ -363,7 +365,8 @@ static void start_watch(void *arg)
 static bool is_stream(const struct route *r)
 {
     return r->sub && (r->sub->sub == KIND_SUB_LOG || r->sub->sub == KIND_SUB_EXEC ||
-                      r->sub->sub == KIND_SUB_ATTACH || r->sub->sub == KIND_SUB_PORTFORWARD);
+                      r->sub->sub == KIND_SUB_ATTACH || r->sub->sub == KIND_SUB_PORTFORWARD ||
+                      r->sub->sub == KIND_SUB_PROXY);
 }
 
 static bool read_options(struct server_call *call)

@@ -37,6 +37,7 @@ struct api_server {
     struct webhooks *webhooks;
     struct list watches; /* struct watch_feed.link */
     struct list streams; /* struct exec_proxy.link */
+    struct metrics *metrics; /* metrics.h; NULL until somebody asks */
     struct list boot;    /* struct boot_write.link: objects that are being made at the start */
     struct rbac *rbac;
     struct tokens *sa_tokens; /* of service accounts */

@@ -26,7 +26,9 @@ static int put_head(struct http_call *call, struct buf *b)
     }
     bool usual_body =
         str_is(h->method, "POST") || str_is(h->method, "PUT") || str_is(h->method, "PATCH");
-    if (call->stream_body) {
+    if (call->body_length) {
+        (void)buf_printf(b, "content-length: %lld\r\n", (long long)call->body_length);
+    } else if (call->stream_body) {
         (void)buf_puts(b, "transfer-encoding: chunked\r\n"); /* failures are sticky */
     } else if (body_n || usual_body) {
         (void)buf_printf(b, "content-length: %zu\r\n", body_n);
@@ -83,12 +85,18 @@ ssize_t client1_write(struct http_call *call, struct str data)
     if (data.n == 0) {
         return stream_queued(call->conn->stream);
     }
+    if (call->body_length) {
+        return stream_write(call->conn->stream, data.p, data.n);
+    }
     parts[0].n = http1_chunk_head(head, data.n);
     return stream_writev(call->conn->stream, parts, 3);
 }
 
 void client1_end_body(struct http_call *call)
 {
+    if (call->body_length) {
+        return; /* the length tells the end */
+    }
     (void)stream_write(call->conn->stream, HTTP1_LAST_CHUNK, sizeof HTTP1_LAST_CHUNK - 1);
 }
 

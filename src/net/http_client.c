@@ -238,6 +238,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
     c->arg = arg;
     c->id = -1;
     c->stream_body = req->stream_body;
+    c->body_length = req->stream_body && req->body_length > 0 ? req->body_length : 0;
     c->body_ended = !req->stream_body;
     c->idle_ms = req->idle_ms;
     arena_init(&c->arena, 0);

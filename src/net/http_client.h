@@ -58,6 +58,7 @@ struct http_call_request {
     size_t n_headers;
     struct str body;     /* copied */
     bool stream_body;    /* body comes by http_call_write() ... http_call_end_body() */
+    int64_t body_length; /* of a streaming body, when it is known; <= 0: HTTP/1.1 sends chunks */
     const char *upgrade; /* ask for a byte stream of this protocol: on_stream on success */
     int64_t timeout_ms;  /* from start to the response's head; 0 = 60 s, < 0 = none */
     int64_t idle_ms;     /* between pieces of the response's body; 0 = none */

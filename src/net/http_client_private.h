@@ -82,6 +82,7 @@ struct http_call {
     int64_t idle_ms;
     bool over, retried, has_response;
     /* body to send */
+    int64_t body_length; /* of a streaming body; 0 = not known */
     bool stream_body, body_ended, want_drain;
     struct buf out; /* HTTP/1.1: kept for a retry; streaming: until it is sent */
     size_t pulled;  /* HTTP/2: bytes of a fixed body already sent */

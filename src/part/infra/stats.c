@@ -16,6 +16,7 @@ struct sample {
     struct mono at;    /* of the newest look */
     int64_t cpu_us;    /* then */
     int64_t nanocores; /* -1 = not known yet */
+    int64_t window_us; /* over which that was */
 };
 
 struct stats {
@@ -36,11 +37,12 @@ struct stats_req {
 /* ---- samples ---- */
 
 /* Takes a look in; true when the rate is known. */
-static bool sample_take(struct stats *s, const char *key, int64_t cpu_us, int64_t *ret_rate)
+static bool sample_take(struct stats *s, const char *key, int64_t cpu_us, int64_t *ret_rate,
+                        int64_t *ret_window_us)
 {
     struct mono now = mono_now();
     struct sample *m = map_get(&s->samples, str_of(key));
-    *ret_rate = -1;
+    *ret_rate = *ret_window_us = -1;
     if (cpu_us < 0) {
         return true; /* a machine that does not count: nothing to wait for */
     }
@@ -57,10 +59,12 @@ static bool sample_take(struct stats *s, const char *key, int64_t cpu_us, int64_
     if (passed >= RATE_LEAST_US) {
         bool usable = passed <= RATE_MOST_US && cpu_us >= m->cpu_us;
         m->nanocores = usable ? (cpu_us - m->cpu_us) * 1000 * 1000000 / passed : -1;
+        m->window_us = passed;
         m->at = now;
         m->cpu_us = cpu_us;
     }
     *ret_rate = m->nanocores;
+    *ret_window_us = m->nanocores >= 0 ? m->window_us : -1;
     return m->nanocores >= 0;
 }
 
@@ -106,10 +110,12 @@ static struct json *part(struct look *l, struct json *o, const char *name)
 
 static void add_cpu(struct look *l, struct json *o, const char *key, int64_t cpu_us)
 {
-    int64_t rate;
-    l->complete &= sample_take(l->s, key, cpu_us, &rate);
+    int64_t rate, window_us;
+    l->complete &= sample_take(l->s, key, cpu_us, &rate, &window_us);
     struct json *cpu = part(l, o, "cpu");
     set_number(cpu, "usageNanoCores", rate);
+    set_number(cpu, "windowMs",
+               window_us < 0 ? -1 : window_us / 1000); /* ours: see api/metrics.h */
     set_number(cpu, "usageCoreNanoSeconds", cpu_us < 0 ? -1 : cpu_us * 1000);
 }
 
