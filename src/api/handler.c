@@ -5,6 +5,7 @@
 #include "api/admission/webhook.h"
 #include "api/handler_private.h"
 #include "api/auth/authz.h"
+#include "api/crd/crd.h"
 #include "api/server_private.h"
 #include "base/limits.h"
 
@@ -176,6 +177,17 @@ bool handler_namespace_open(struct handler_op *op)
     return false;
 }
 
+/* What was stored in another version, or under another definition, as this one has it now. */
+static void load_custom(struct handler_op *op)
+{
+    struct json *stored = json_clone(op->arena, op->old);
+    const char *version = obj_api_version(stored);
+    op->old = kind_to_served(op->arena, op->kind, op->old);
+    op->stale = !cstr_eq(version, op->kind->storage->api_version);
+    json_set_str(stored, "apiVersion", op->kind->api_version);
+    op->stale |= !json_equal(stored, op->old);
+}
+
 bool handler_load(struct handler_op *op)
 {
     const char *key = api_key(op->arena, op->kind, op->ns, op->name);
@@ -191,6 +203,9 @@ bool handler_load(struct handler_op *op)
     }
     op->old_rev = it->rev;
     op->latest = it;
+    if (op->kind->custom && !kind_item_plain(op->kind, it)) {
+        load_custom(op);
+    }
     return true;
 }
 
@@ -222,6 +237,7 @@ static void on_stored(struct store_req *req, int code, const char *text)
     struct handler_op *op = req->arg;
     op->waiting = false;
     if (code < 0) {
+        admission_lost(op->server, op->kind, op->ns, op->name);
         fail_write(op, code, text);
     } else if (op->committed) {
         op->committed(op);
@@ -235,6 +251,13 @@ static void on_stored(struct store_req *req, int code, const char *text)
 
 static bool print_object(struct handler_op *op, struct json *obj, struct buf *out)
 {
+    if (op->kind->retired) {
+        fail_write(op, -E_NOENT, NULL);
+        return false;
+    }
+    if (op->kind->custom) {
+        obj = crd_to_storage(op->arena, op->kind, obj);
+    }
     json_set(obj_meta(obj), "resourceVersion",
              json_printf(op->arena, "%lld", (long long)store_next_rev(op->server->store)));
     buf_init(out, 0);
@@ -258,6 +281,9 @@ static void submit(struct handler_op *op, const struct store_op *store_op, const
     if (code < 0) {
         op->waiting = false;
         fail_write(op, code, NULL);
+    } else {
+        admission_wrote(op->server, op->kind, op->ns, op->name,
+                        store_op->type == STORE_PUT ? obj : NULL, op->req.rev);
     }
 }
 

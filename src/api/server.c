@@ -9,6 +9,7 @@
 #include "api/auth/rbac.h"
 #include "api/auth/rbac_defaults.h"
 #include "api/auth/tokens.h"
+#include "api/crd/crd.h"
 #include "api/exec_proxy.h"
 #include "api/metrics.h"
 #include "api/server_boot.h"
@@ -56,8 +57,19 @@ struct api_server *api_server_new(struct io_loop *loop, struct store *store,
         api_server_free(s);
         return NULL;
     }
+    if (crd_set_new(s, &s->crds) < 0) {
+        (void)err_set(err, -ENOMEM, "out of memory");
+        api_server_free(s);
+        return NULL;
+    }
     s->webhooks = webhooks_new(s, err);
     if (!s->webhooks) {
+        api_server_free(s);
+        return NULL;
+    }
+    int rc = admission_start(s, err);
+    s->opts.service_range = NULL; /* borrowed until here */
+    if (rc < 0) {
         api_server_free(s);
         return NULL;
     }
@@ -90,8 +102,9 @@ void api_server_free(struct api_server *s)
     rbac_free(s->rbac);
     tokens_free(s->sa_tokens);
     assert(list_empty(&s->watches)); /* a client of this server still watches: a bug of its owner */
-    metrics_free(s->metrics);
     webhooks_free(s->webhooks);
+    crd_set_free(s->crds);
+    admission_stop(s);
     flow_control_free(s->flows);
     arena_fini(&s->arena);
     mem_free(s);

@@ -81,6 +81,11 @@ struct api_server_opts {
     /* Answered by /readyz beside the server's own checks: NULL = ready, else what is missing. */
     const char *(*not_ready)(void *arg);
     void *not_ready_arg;
+    /* IPv4 range of cluster IPs; NULL: 10.96.0.0/16. Read by api_server_new(), not kept. */
+    const char *service_range;
+    /* Where the Service `kubernetes` points to; NULL: there is none. Read by api_server_new(). */
+    const char *advertise_address;
+    uint16_t advertise_port;
     /* Make no objects: an edge mirrors namespaces, and has the default roles without objects. */
     bool no_namespaces;
     /* Keys of service account tokens as PEM texts, NULL-terminated: the first signs, all verify.

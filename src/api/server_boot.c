@@ -88,7 +88,12 @@ int server_boot(struct api_server *s, struct err *err)
             return err_set(err, rc, "make namespace '%s': %s", namespaces[i], err_text(rc));
         }
     }
-    int rc = rbac_defaults_boot(s);
+    int rc = server_boot_priorities(s);
+    rc = rc < 0 ? rc : server_boot_service(s);
+    if (rc < 0) {
+        return err_set(err, rc, "make the Service 'kubernetes': %s", err_text(rc));
+    }
+    rc = rbac_defaults_boot(s);
     return rc < 0 ? err_set(err, rc, "make the default roles: %s", err_text(rc)) : 0;
 }
 

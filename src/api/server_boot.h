@@ -8,6 +8,10 @@
 
 /* Starts to make the namespaces that always exist, and the default roles (auth/rbac_defaults.h). */
 int server_boot(struct api_server *s, struct err *err);
+/* server_boot_service.c: the Service `kubernetes` and what it points to, where the opts have an
+ * address; the system's priority classes. -E_NOMEM. */
+int server_boot_service(struct api_server *s);
+int server_boot_priorities(struct api_server *s);
 /* Ends what is under way. */
 void server_boot_cancel(struct api_server *s);
 

@@ -76,6 +76,27 @@ static bool is_wildcard(const char *host)
     return !*host || cstr_eq(host, "0.0.0.0") || cstr_eq(host, "::");
 }
 
+bool server_pki_address(const char *host, char out[SERVER_ADDRESS_SIZE])
+{
+    struct ifaddrs *list = NULL;
+    bool found = false;
+    if (!is_wildcard(host)) {
+        return cstr_copy(out, SERVER_ADDRESS_SIZE, host);
+    }
+    if (getifaddrs(&list) < 0) {
+        return false;
+    }
+    for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && (i->ifa_flags & IFF_UP) &&
+            !(i->ifa_flags & IFF_LOOPBACK)) {
+            const struct sockaddr_in *a = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+            found = inet_ntop(AF_INET, &a->sin_addr, out, SERVER_ADDRESS_SIZE) != NULL;
+        }
+    }
+    freeifaddrs(list);
+    return found;
+}
+
 static void server_names(struct names *names, const char *host, const char *extra)
 {
     char own[256] = "";

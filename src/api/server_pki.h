@@ -26,6 +26,11 @@ struct server_pki_opts {
     bool token_keys;        /* a center: it signs tokens of service accounts */
 };
 
+/* The address at which others reach a server that listens on host: host itself, or where that is a
+ * wildcard the machine's first IPv4 address. False when there is none. */
+#define SERVER_ADDRESS_SIZE 64
+bool server_pki_address(const char *host, char out[SERVER_ADDRESS_SIZE]);
+
 enum { SERVER_PKI_TOKEN_KEYS = 8 };
 
 struct server_pki {

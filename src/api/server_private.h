@@ -4,6 +4,7 @@
 #ifndef API_SERVER_PRIVATE_H
 #define API_SERVER_PRIVATE_H
 
+#include "api/admission/state.h"
 #include "api/route.h"
 #include "api/server.h"
 #include "base/list.h"
@@ -34,6 +35,7 @@ struct api_server {
     struct static_token *tokens;
     size_t n_tokens;
     struct flow_control *flows;
+    struct crd_set *crds;
     struct webhooks *webhooks;
     struct list watches; /* struct watch_feed.link */
     struct list streams; /* struct exec_proxy.link */
@@ -41,6 +43,7 @@ struct api_server {
     struct list boot;    /* struct boot_write.link: objects that are being made at the start */
     struct rbac *rbac;
     struct tokens *sa_tokens; /* of service accounts */
+    struct admission_state admission;
     bool draining;
 };
 

@@ -2,6 +2,7 @@
 /* Strategies by kind: see strategy.h. */
 #include "api/strategy.h"
 
+#include "api/crd/crd.h"
 #include "api/name.h"
 #include "api/object.h"
 #include "api/quantity.h"
@@ -51,10 +52,6 @@ static void pod_create(struct arena *a, struct json *obj)
     if (!json_text(json_get(spec, "serviceAccountName")).n) {
         const char *old_name = json_path_cstr(spec, "serviceAccount", "");
         json_set_str(spec, "serviceAccountName", *old_name ? old_name : "default");
-    }
-    if (!json_get(spec, "priority")) {
-        json_set_int(spec, "priority", 0);
-        json_set_str(spec, "preemptionPolicy", "PreemptLowerPriority");
     }
     /* The old name of the field is kept equal to the new one. */
     json_set(spec, "serviceAccount", json_get(spec, "serviceAccountName"));
@@ -146,12 +143,27 @@ static void secret_update(struct arena *a, struct json *obj, const struct json *
     secret_strings(a, obj);
 }
 
+static void definition_create(struct arena *a, struct json *obj)
+{
+    crd_definition_defaults(a, obj);
+    crd_definition_create(a, obj);
+}
+
+static void definition_update(struct arena *a, struct json *obj, const struct json *old,
+                              bool status)
+{
+    crd_definition_defaults(a, obj);
+    crd_definition_update(a, obj, old, status);
+}
+
 /* ---- all of them ---- */
 
 static const struct strategy strategies[] = {
     {"ClusterRole", .check_name = name_check_path_segment},
     {"ClusterRoleBinding", .check_name = name_check_path_segment},
     {"ConfigMap", .validate = validate_configmap},
+    {"CustomResourceDefinition", .create = definition_create, .update = definition_update,
+     .validate = crd_definition_validate},
     {"Deployment", .create = deployment_create, .validate = validate_deployment},
     {"Event", .validate = validate_event},
     {"Lease", .validate = validate_lease, .needs_version = true},
@@ -169,6 +181,9 @@ static const struct strategy strategies[] = {
 static const struct strategy *find(const struct kind *k)
 {
     static const struct strategy plain = {0};
+    if (k->custom) {
+        return &plain; /* whatever its name is */
+    }
     for (size_t i = 0; i < ARRAY_SIZE(strategies); i++) {
         if (cstr_eq(strategies[i].kind, k->kind)) {
             return &strategies[i];
@@ -182,6 +197,9 @@ void strategy_create(struct arena *a, const struct kind *k, struct json *obj)
     const struct strategy *s = find(k);
     if (s->create) {
         s->create(a, obj);
+    }
+    if (k->custom && k->crd->has_status) {
+        (void)json_del(obj, "status");
     }
 }
 
@@ -240,6 +258,9 @@ void strategy_validate(struct field_errors *e, const struct kind *k, const struc
     }
     if (s->validate && !status) {
         s->validate(e, obj, old);
+    }
+    if (k->custom) {
+        crd_validate_object(e, k, obj, old);
     }
 }
 

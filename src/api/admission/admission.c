@@ -2,13 +2,15 @@
 /* The table of plug-ins and how they are run: see admission.h. */
 #include "api/admission/admission.h"
 
+#include "api/admission/plugins.h"
 #include "api/admission/webhook.h"
 #include "api/handler_private.h"
 
 /* In the order of kube-apiserver. */
 static const struct admission_plugin *const plugins[] = {
-    &service_account_plugin,
-    &escalation_plugin,
+    &limit_ranger_plugin, &service_account_plugin, &priority_plugin,
+    &storage_plugin,      &runtime_class_plugin,   &escalation_plugin,
+    &service_plugin,      &quota_plugin, /* counts what will be written */
 };
 
 bool admission_forbid(struct admission *ad, const char *why)
@@ -58,7 +60,7 @@ static struct admission admission_of(struct handler_op *op, struct json *obj)
 {
     return (struct admission){.op = op,
                               .verb = write_verb(op->verb),
-                              .kind = kind_storage(op->kind),
+                              .kind = op->kind->custom ? op->kind : kind_storage(op->kind),
                               .subresource = op->sub ? op->sub->name : "",
                               .obj = obj,
                               .old = op->old};
@@ -68,7 +70,7 @@ void admission_mutate(struct handler_op *op, struct json *obj, admission_next_fn
 {
     struct admission ad = admission_of(op, obj);
     for (size_t i = 0; i < ARRAY_SIZE(plugins); i++) {
-        if (plugins[i] && plugins[i]->mutate && !plugins[i]->mutate(&ad)) {
+        if (plugins[i]->mutate && !plugins[i]->mutate(&ad)) {
             handler_fail(op, ad.refusal);
             return;
         }
@@ -80,7 +82,7 @@ static void validate_last(struct handler_op *op, struct json *obj)
 {
     struct admission ad = admission_of(op, obj);
     for (size_t i = 0; i < ARRAY_SIZE(plugins); i++) {
-        if (plugins[i] && plugins[i]->validate && !plugins[i]->validate(&ad)) {
+        if (plugins[i]->validate && !plugins[i]->validate(&ad)) {
             handler_fail(op, ad.refusal);
             return;
         }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "api/alloc/service_alloc.h"
 #include "api/client.h"
 #include "api/server.h"
 #include "api/server_pki.h"
@@ -26,7 +27,7 @@
 #define RENEWAL_LOOK_MS (INT64_C(12) * 3600 * 1000)
 
 struct options {
-    const char *data_dir, *listen, *sans, *log_level;
+    const char *data_dir, *listen, *sans, *service_range, *log_level;
     bool check;
     char *host;
     uint16_t port;
@@ -44,6 +45,7 @@ struct center {
     struct tls_ctx *tls;
     struct http_server *http;
     struct io_timer renewal;
+    char first_ip[SERVICE_IP_SIZE]; /* of the Service `kubernetes` */
     bool stopping;
 };
 
@@ -53,6 +55,7 @@ static const char usage[] =
     "  --data-dir FOLDER       store, certificates and kubeconfig; default: /var/lib/selvedge/center\n"
     "  --listen ADDRESS:PORT   of the API (TLS); default: 0.0.0.0:6443\n"
     "  --san NAME[,NAME...]    further names and addresses for the server's certificate\n"
+    "  --service-range CIDR    addresses of Services; default: 10.96.0.0/16\n"
     "  --log-level LEVEL       debug, info, warn or error; default: info\n"
     "  -n                      check the options and end\n"
     "\n"
@@ -77,8 +80,9 @@ static int parse_listen(struct options *o, struct err *err)
 static int parse_options(int argc, char **argv, struct options *o, struct err *err)
 {
     const struct option_spec specs[] = {
-        {"data-dir", &o->data_dir, NULL},   {"listen", &o->listen, NULL}, {"san", &o->sans, NULL},
-        {"log-level", &o->log_level, NULL}, {"n", NULL, &o->check},
+        {"data-dir", &o->data_dir, NULL}, {"listen", &o->listen, NULL},
+        {"san", &o->sans, NULL},          {"log-level", &o->log_level, NULL},
+        {"n", NULL, &o->check},           {"service-range", &o->service_range, NULL},
     };
     int rc = options_parse("center", argc, argv, specs, ARRAY_SIZE(specs), usage, NULL);
     if (rc != 0) {
@@ -109,19 +113,34 @@ static const char *not_ready(void *arg)
 
 /* ---- start ---- */
 
+static int read_range(struct center *c, struct err *err)
+{
+    struct service_alloc *sa = NULL;
+    int rc = service_alloc_new(c->opts->service_range, &sa, err);
+    if (rc < 0) {
+        return err_wrap(err, rc, "--service-range");
+    }
+    service_alloc_first_ip(sa, c->first_ip);
+    service_alloc_free(sa);
+    return 0;
+}
+
 static int open_pki(struct center *c, struct server_pki *ret, struct err *err)
 {
     CLEANUP(mem_freep) char *dir = mem_printf("%s/pki", c->opts->data_dir);
     CLEANUP(mem_freep) char *kubeconfig = mem_printf("%s/kubeconfig", c->opts->data_dir);
+    CLEANUP(mem_freep)
+    char *sans = mem_printf("%s%s%s", c->first_ip, c->opts->sans ? "," : "",
+                            c->opts->sans ? c->opts->sans : "");
     const struct server_pki_opts opts = {.dir = dir,
                                          .kubeconfig = kubeconfig,
                                          .name = "selvedge",
                                          .host = c->opts->host,
                                          .port = c->opts->port,
-                                         .extra_sans = c->opts->sans,
+                                         .extra_sans = sans,
                                          .token_keys = true};
-    return dir && kubeconfig ? server_pki_open(&opts, ret, err)
-                             : err_sys(err, -ENOMEM, "open the certificates");
+    return dir && kubeconfig && sans ? server_pki_open(&opts, ret, err)
+                                     : err_sys(err, -ENOMEM, "open the certificates");
 }
 
 static int open_api(struct center *c, struct err *err)
@@ -135,7 +154,12 @@ static int open_api(struct center *c, struct err *err)
     if (rc < 0) {
         return rc;
     }
-    const struct api_server_opts api_opts = {.open_stream = sync_parent_open_stream,
+    char address[SERVER_ADDRESS_SIZE];
+    bool reached = server_pki_address(c->opts->host, address);
+    const struct api_server_opts api_opts = {.service_range = c->opts->service_range,
+                                             .advertise_address = reached ? address : NULL,
+                                             .advertise_port = c->opts->port,
+                                             .open_stream = sync_parent_open_stream,
                                              .open_stream_arg = c->parent,
                                              .not_ready = not_ready,
                                              .not_ready_arg = c,
@@ -237,6 +261,7 @@ static void on_signal(void *arg, int signum)
 static int start(struct center *c, struct err *err)
 {
     int rc = dir_make(c->opts->data_dir, 0700, err);
+    rc = rc < 0 ? rc : read_range(c, err);
     rc = rc < 0 ? rc : open_pki(c, &c->pki, err);
     rc = rc < 0 ? rc : open_api(c, err);
     rc = rc < 0 ? rc : open_controllers(c, err);
@@ -282,8 +307,10 @@ static int run(const struct options *o, struct err *err)
 
 int main(int argc, char **argv)
 {
-    struct options o = {
-        .data_dir = "/var/lib/selvedge/center", .listen = "0.0.0.0:6443", .log_level = "info"};
+    struct options o = {.data_dir = "/var/lib/selvedge/center",
+                        .listen = "0.0.0.0:6443",
+                        .service_range = SERVICE_RANGE_DEFAULT,
+                        .log_level = "info"};
     struct err err = {0};
     struct rlimit files;
     log_init("center", LOG_INFO);
