@@ -184,7 +184,7 @@ static struct api_item *share(const struct kind *k, struct store_item *it)
 {
     struct arena a;
     struct api_item *item;
-    if (kind_converts(k)) {
+    if (!kind_item_plain(k, it)) {
         arena_init(&a, 0);
         item = api_item_new(handler_item_tree(&a, k, it));
         arena_fini(&a);

@@ -84,7 +84,8 @@ struct handler_op {
     struct admission_run *admission; /* webhooks that are waited for */
     void (*commit)(struct handler_op *op, struct json *obj); /* when admission is through */
     struct store_item *latest; /* the object as it is, borrowed: valid until the store is written */
-    struct json *old;          /* the same, parsed, storage form */
+    struct json *old;          /* the same, parsed: storage form, of a custom kind that of `kind` */
+    bool stale; /* the stored bytes are not those that would be written: an older version's */
     int64_t old_rev;
     int http_ok;
     void (*committed)(struct handler_op *op);

@@ -11,6 +11,7 @@
 #include "api/handler_private.h"
 
 #include "api/admission/admission.h"
+#include "api/crd/crd.h"
 #include "api/server_private.h"
 #include "base/clock.h"
 
@@ -198,6 +199,9 @@ static void delete_admitted(struct handler_op *op, struct json *none)
     struct json *obj = json_clone(op->arena, op->old);
     int64_t grace = grace_of(op);
     set_propagation(op, obj);
+    if (crd_is_definition(op->kind) && !obj_deleting(op->old)) {
+        crd_definition_deleted(obj);
+    }
     if (obj_deleting(op->old)) {
         delete_again(op, obj, grace);
         return;

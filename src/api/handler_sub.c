@@ -44,7 +44,10 @@ static struct json *scale_of(struct handler_op *op, const struct json *obj)
     struct json *status = json_set(s, "status", json_object(a));
     json_set_int(status, "replicas", json_path_i64(obj, sub->status_replicas_path, 0));
     if (sub->selector_path) {
-        json_set_str(status, "selector", selector_text(a, json_path(obj, sub->selector_path)));
+        const struct json *selector = json_path(obj, sub->selector_path);
+        json_set_str(status, "selector",
+                     json_is(selector, JSON_STRING) ? json_cstr(selector, "")
+                                                    : selector_text(a, selector));
     }
     return s;
 }

@@ -4,6 +4,7 @@
 
 #include "api/admission/admission.h"
 #include "api/auth/authz.h"
+#include "api/crd/crd.h"
 #include "api/defaults.h"
 #include "api/patch.h"
 #include "api/schema_check.h"
@@ -77,20 +78,38 @@ static bool check_place(struct handler_op *op, struct json *body)
     return true;
 }
 
-/* Types; unknown and duplicate fields are warned of or refused. Brings body into Kubernetes' form.
- */
-static bool check_schema(struct handler_op *op, struct json *body)
+/* The kind in whose form an object is while it is worked on. */
+static const struct kind *form_of(const struct handler_op *op)
+{
+    return op->kind->custom ? op->kind : kind_storage(op->kind);
+}
+
+/* Brings body into Kubernetes' form; unknown members are gathered in op->problems. */
+static int normalise(struct handler_op *op, struct json *body, struct err *err)
 {
     struct schema_report report = {0};
-    struct err err = {0};
-    int code = schema_check_object(op->arena, op->kind->type, body, &report, &err);
-    if (!op->problems) {
-        op->problems = report.unknown;
-    } else {
-        JSON_FOR_EACH (text, report.unknown) {
-            json_push(op->problems, text);
-        }
+    op->problems = op->problems ? op->problems : json_array(op->arena);
+    if (op->kind->custom) {
+        return crd_decode(op->arena, op->kind, body, op->problems, err);
     }
+    int code = schema_check_object(op->arena, op->kind->type, body, &report, err);
+    JSON_FOR_EACH (text, report.unknown) {
+        json_push(op->problems, text);
+    }
+    return code;
+}
+
+static int wrap_body_error(const struct handler_op *op, struct err *err)
+{
+    return op->kind->custom ? crd_wrap_body_error(op->kind, err)
+                            : schema_wrap_body_error(op->kind->type, -E_INVAL, err);
+}
+
+/* Types; unknown and duplicate fields are warned of or refused. */
+static bool check_schema(struct handler_op *op, struct json *body)
+{
+    struct err err = {0};
+    int code = normalise(op, body, &err);
     if (code < 0) {
         handler_fail_code(op, code, err.text);
         return false;
@@ -110,8 +129,16 @@ static bool check_schema(struct handler_op *op, struct json *body)
         }
     }
     err_set(&err, -E_INVAL, "strict decoding error: %s", all ? all : "");
-    (void)schema_wrap_body_error(op->kind->type, -E_INVAL, &err);
+    (void)wrap_body_error(op, &err);
     return bad_request(op, err.text);
+}
+
+/* Custom objects got theirs with check_schema(). */
+static void set_defaults(struct handler_op *op, struct json *obj)
+{
+    if (!op->kind->custom) {
+        schema_defaults(op->arena, kind_storage(op->kind)->type, obj);
+    }
 }
 
 /* What clients send and the server never keeps. */
@@ -133,7 +160,7 @@ static bool check_rules(struct handler_op *op, const struct json *obj, const str
         return false;
     }
     field_errors_init(&e, op->arena);
-    strategy_validate(&e, kind_storage(op->kind), obj, old, is_status(op));
+    strategy_validate(&e, form_of(op), obj, old, is_status(op));
     if (e.n == 0) {
         return true;
     }
@@ -248,8 +275,8 @@ void handler_create(struct handler_op *op)
         return;
     }
     struct json *obj = in_order(op->arena, kind_to_storage(op->arena, op->kind, body));
-    const struct kind *k = kind_storage(op->kind);
-    schema_defaults(op->arena, k->type, obj);
+    const struct kind *k = form_of(op);
+    set_defaults(op, obj);
     strategy_create(op->arena, k, obj);
     create_metadata(op, obj);
     if (arena_failed(op->arena)) {
@@ -340,7 +367,7 @@ void handler_store_update(struct handler_op *op, struct json *obj)
         handler_dry(op, 200, obj);
     } else if (handler_last_gone(obj)) {
         handler_remove(op, obj, op->old_rev, NULL);
-    } else if (json_equal(obj, old)) {
+    } else if (!op->stale && json_equal(obj, old)) {
         handler_unchanged(op, op->latest);
     } else {
         handler_put(op, obj, op->old_rev, 200, NULL);
@@ -362,9 +389,9 @@ static void replace(struct handler_op *op, struct json *body)
         !check_versions(op, body) || !handler_guard(op, verb, op->old)) {
         return;
     }
-    const struct kind *k = kind_storage(op->kind);
+    const struct kind *k = form_of(op);
     struct json *obj = kind_to_storage(op->arena, op->kind, body);
-    schema_defaults(op->arena, k->type, obj);
+    set_defaults(op, obj);
     strategy_update(op->arena, k, obj, op->old, is_status(op));
     update_metadata(obj, op->old);
     if (arena_failed(op->arena)) {
@@ -394,6 +421,12 @@ bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
         return bad_request(op, "a patch must be a JSON object");
     } else if (op->patch == HANDLER_PATCH_MERGE) {
         code = patch_merge(op->arena, target, op->body, ret, &err);
+    } else if (op->kind->custom && !(op->sub && op->sub->sub == KIND_SUB_SCALE)) {
+        handler_fail_code(op, -E_MEDIATYPE,
+                          "the body of the request was in an unknown format - accepted media "
+                          "types include: application/json-patch+json, "
+                          "application/merge-patch+json, application/apply-patch+yaml");
+        return false;
     } else {
         code = patch_strategic(op->arena, type, target, op->body, ret, &err);
     }

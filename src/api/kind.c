@@ -149,6 +149,17 @@ void kind_set_remove(struct kind_set *set)
     }
 }
 
+struct shell {
+    struct kind kind;
+    struct kind_subresource subs[2];
+    char texts[]; /* group, version, plural, api_version */
+};
+
+struct kind_subresource *kind_shell_subs(struct kind *k)
+{
+    return CONTAINER_OF(k, struct shell, kind)->subs;
+}
+
 struct kind *kind_shell(const char *group, const char *version, const char *plural)
 {
     CLEANUP(mem_freep) char *key = mem_printf("%s.%s/%s", plural, group, version);
@@ -157,12 +168,13 @@ struct kind *kind_shell(const char *group, const char *version, const char *plur
         return k;
     }
     size_t g = strlen(group) + 1, v = strlen(version) + 1, p = strlen(plural) + 1;
-    k = mem_zalloc(sizeof(*k) + 2 * g + 2 * v + p);
-    if (!k || map_put(&registry.shells, str_of(key), k, NULL) < 0) {
-        mem_free(k);
+    struct shell *shell = mem_zalloc(sizeof(*shell) + 2 * g + 2 * v + p);
+    if (!shell || map_put(&registry.shells, str_of(key), &shell->kind, NULL) < 0) {
+        mem_free(shell);
         return NULL;
     }
-    char *at = (char *)(k + 1);
+    k = &shell->kind;
+    char *at = shell->texts;
     k->group = memcpy(at, group, g);
     k->version = memcpy(at + g, version, v);
     k->plural = memcpy(at + g + v, plural, p);

@@ -56,6 +56,7 @@ enum kind_cell {
 };
 
 struct jsonpath;
+struct store_item;
 struct crd_schema;
 struct crd_version;
 
@@ -183,9 +184,16 @@ static inline bool kind_converts(const struct kind *k)
  * Converts an object of storage into the served form of `to`, or an object as served by `from` into
  * storage's form. A kind that does not convert returns obj itself. The result lives in the arena
  * and may share nodes with obj; NULL when the arena failed.
+ *
+ * The object of a custom kind is kept in the form of the version that is asked for while it is worked
+ * on: kind_to_storage() leaves it alone, kind_to_served() brings what was read from the store into
+ * that form, and the handler converts it when it is written.
  */
 struct json *kind_to_served(struct arena *a, const struct kind *to, struct json *obj);
 struct json *kind_to_storage(struct arena *a, const struct kind *from, struct json *obj);
+
+/* Whether the bytes of an item are what k serves, so that they need no parsing. */
+bool kind_item_plain(const struct kind *k, const struct store_item *it);
 
 /* The schema of any top-level type by group, version and kind, also those that are only bodies
  * (DeleteOptions, Scale, Eviction, Status, TableOptions...). NULL when there is none. */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kinds that are served in two groups. Only Event is: it is stored as v1 Event, and
- * events.k8s.io/v1 gives some of its fields other names.
+ * Kinds that are served in two forms: Event is stored as v1 Event, and events.k8s.io/v1 gives some
+ * of its fields other names; HorizontalPodAutoscaler is stored as version 2
+ * (kind_convert_scaler.c).
  */
-#include "api/kind.h"
+#include "api/kind_private.h"
+
+#include "api/crd/crd.h"
 
 static const struct {
     const char *stored, *served;
@@ -44,10 +47,32 @@ static struct json *event_convert(struct arena *a, const struct kind *to, struct
 
 struct json *kind_to_served(struct arena *a, const struct kind *to, struct json *obj)
 {
-    return kind_converts(to) ? event_convert(a, to, obj, true) : obj;
+    if (to->custom) {
+        return crd_to_served(a, to, obj);
+    }
+    switch (to->conversion) {
+    case KIND_CONVERT_EVENTS_V1:
+        return event_convert(a, to, obj, true);
+    case KIND_CONVERT_AUTOSCALING_V1:
+        return kind_scaler_to_v1(a, obj);
+    default:
+        return obj;
+    }
 }
 
 struct json *kind_to_storage(struct arena *a, const struct kind *from, struct json *obj)
 {
-    return kind_converts(from) ? event_convert(a, from->storage, obj, false) : obj;
+    switch (from->conversion) {
+    case KIND_CONVERT_EVENTS_V1:
+        return event_convert(a, from->storage, obj, false);
+    case KIND_CONVERT_AUTOSCALING_V1:
+        return kind_scaler_to_v2(a, from->storage, obj);
+    default:
+        return obj;
+    }
+}
+
+bool kind_item_plain(const struct kind *k, const struct store_item *it)
+{
+    return k->custom ? crd_item_plain(k, it) : !kind_converts(k);
 }

@@ -32,6 +32,13 @@ int kinds_changed(void);
  * the caller's to fill. NULL when memory is short. group, version, api_version and plural are set.
  */
 struct kind *kind_shell(const char *group, const char *version, const char *plural);
+/* Room for its subresources, which lives as long: [0] is status, [1] is scale. */
+struct kind_subresource *kind_shell_subs(struct kind *k);
+
+/* kind_convert_scaler.c: HorizontalPodAutoscalers of version 2 as version 1, and back into `to`.
+ * New trees in the arena; NULL when it failed. */
+struct json *kind_scaler_to_v1(struct arena *a, const struct json *obj);
+struct json *kind_scaler_to_v2(struct arena *a, const struct kind *to, const struct json *obj);
 
 /* Discovery's order: group, then version (v2 before v1 before v1beta1), then plural. */
 int kind_cmp(const struct kind *a, const struct kind *b);

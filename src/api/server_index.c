@@ -5,6 +5,7 @@
  *
  *     struct object_index | pairs: offset of key, offset of value | texts: uid, namespace, pairs
  */
+#include "api/crd/crd.h"
 #include "api/object.h"
 #include "api/selector.h"
 #include "api/server_private.h"
@@ -122,14 +123,24 @@ static int build(const struct kind *k, const struct json *obj, void **ret)
     return 0;
 }
 
+/* "plural.group/..." with a dot in the group: an object of a custom kind, which need not be known
+ * yet when the store is loaded. */
+static bool is_custom(struct str key)
+{
+    struct str resource, group;
+    return str_cut(key, '/', &resource, NULL) && str_cut(resource, '.', NULL, &group) &&
+           memchr(group.p, '.', group.n);
+}
+
 static int index_make(void *arg, struct str key, struct str value, void **ret)
 {
     (void)arg;
     const struct kind *k = api_key_parse(key, NULL, NULL);
-    if (!k) {
+    if (!k && !is_custom(key)) {
         *ret = NULL; /* not an object: other parts keep their own keys in the store */
         return 0;
     }
+    k = k && k->custom ? NULL : k; /* its selectable fields may change: they are not in the index */
     if (hint) {
         return build(k, hint, ret);
     }
@@ -176,11 +187,26 @@ static const char *index_label(const void *arg, const char *key)
     return ix ? pair_find(ix, 0, ix->n_labels, key) : NULL;
 }
 
+/* Whether a field is named that is not in the key. */
+static bool selects_members(const struct selector *fields)
+{
+    for (size_t i = 0; i < fields->n; i++) {
+        const char *key = fields->terms[i].key;
+        if (!cstr_eq(key, "metadata.name") && !cstr_eq(key, "metadata.namespace")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool match_fields(const struct store_item *it, const struct selector *fields)
 {
     const struct object_index *ix = it->index;
     struct str ns = STR_NULL, name = STR_NULL;
-    (void)api_key_parse(store_item_key(it), &ns, &name);
+    const struct kind *k = api_key_parse(store_item_key(it), &ns, &name);
+    if (k && k->custom && selects_members(fields)) {
+        return crd_match_fields(k, it, fields);
+    }
     for (size_t i = 0; i < fields->n; i++) {
         const struct selector_term *t = &fields->terms[i];
         char text[256];

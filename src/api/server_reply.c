@@ -6,6 +6,7 @@
  */
 #include <zlib.h>
 
+#include "api/crd/crd.h"
 #include "api/object.h"
 #include "api/server_http.h"
 #include "api/server_private.h"
@@ -57,6 +58,13 @@ static void start(struct reply *r, struct server_call *call)
     r->n = 0;
     header(r, HTTP_HEADER("content-type", "application/json"));
     header(r, HTTP_HEADER("cache-control", "no-cache, private"));
+    const struct kind *k = call->op.kind;
+    if (k && k->custom && k->crd->warning) {
+        struct str value = warning_value(http_exchange_arena(call->x), str_of(k->crd->warning));
+        if (value.p) {
+            header(r, (struct http_header){STR_LIT("warning"), value});
+        }
+    }
     JSON_FOR_EACH (w, call->op.warnings) {
         struct str value = warning_value(http_exchange_arena(call->x), json_text(w));
         if (value.p) {
@@ -165,7 +173,7 @@ static void send_object(struct server_call *call, struct json *o)
 static void send_item(struct server_call *call)
 {
     struct handler_op *op = &call->op;
-    if (call->form != ACCEPT_JSON || kind_converts(op->kind)) {
+    if (call->form != ACCEPT_JSON || !kind_item_plain(op->kind, op->item)) {
         send_object(call, handler_tree(op));
         return;
     }
@@ -241,6 +249,16 @@ static void print_items(const struct handler_op *op, struct buf *out)
     }
 }
 
+static bool all_plain(const struct handler_op *op)
+{
+    for (size_t i = 0; i < op->list.n; i++) {
+        if (!kind_item_plain(op->kind, op->list.items[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void send_list(struct server_call *call)
 {
     const struct handler_op *op = &call->op;
@@ -259,7 +277,7 @@ static void send_list(struct server_call *call)
         (void)print_head(&out, partial ? "PartialObjectMetadataList" : op->kind->list_kind,
                          partial ? "meta.k8s.io/v1" : op->kind->api_version, meta);
         (void)buf_puts(&out, ",\"items\":[");
-        if (partial || kind_converts(op->kind)) {
+        if (partial || !all_plain(op)) {
             print_rows(call, &out);
         } else {
             print_items(op, &out);

@@ -216,6 +216,16 @@ void field_error_raw(struct field_errors *e, enum field_error_type type, const c
     add(e, type, path, value, detail);
 }
 
+void field_error_body(struct field_errors *e, enum field_error_type type, const char *path,
+                      const char *body)
+{
+    size_t n = e->n;
+    add(e, type, path, NULL, NULL);
+    if (e->n > n) {
+        e->items[n].body = arena_strdup(e->arena, body);
+    }
+}
+
 void field_error_supported(struct field_errors *e, const char *path, const char *value,
                            const char *const *supported)
 {

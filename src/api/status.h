@@ -81,6 +81,9 @@ void field_error_text(struct field_errors *e, enum field_error_type type, const 
 /* value is shown as it stands; NULL = none where the type needs none. */
 void field_error_raw(struct field_errors *e, enum field_error_type type, const char *path,
                      const char *value, const char *detail);
+/* body is the whole text, "Invalid value: ...". */
+void field_error_body(struct field_errors *e, enum field_error_type type, const char *path,
+                      const char *body);
 /* NULL-terminated list of what is supported. */
 void field_error_supported(struct field_errors *e, const char *path, const char *value,
                            const char *const *supported);

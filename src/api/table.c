@@ -5,6 +5,7 @@
 #include "api/object.h"
 #include "api/table_private.h"
 #include "base/mem.h"
+#include "codec/jsonpath.h"
 
 int table_include_parse(const char *text, enum table_include *ret)
 {
@@ -31,7 +32,8 @@ static struct json *columns_of(struct arena *a, const struct kind *k)
         struct json *o = json_push(list, json_object(a));
         json_set_str(o, "name", c->name);
         /* A date is sent as its age, which is text. */
-        json_set_str(o, "type", cstr_eq(c->type, "date") ? "string" : c->type);
+        bool age = cstr_eq(c->type, "date") && !k->custom;
+        json_set_str(o, "type", age ? "string" : c->type);
         json_set_str(o, "format", c->format);
         json_set_str(o, "description", c->doc);
         json_set_int(o, "priority", c->priority);
@@ -50,8 +52,41 @@ struct json *table_new(struct arena *a, const struct kind *k, struct json *metad
     return t;
 }
 
+/* A cell of a custom kind: what the path finds first, if it has the column's type. */
+static struct json *custom_cell(const struct cell_input *in, const struct kind_column *c)
+{
+    struct arena *a = in->arena;
+    const struct json *v = jsonpath_first(a, c->jsonpath, in->obj);
+    bool number = json_is(v, JSON_INT) || json_is(v, JSON_REAL);
+    if (!v) {
+        return json_null(a);
+    }
+    if (cstr_eq(c->type, "string")) {
+        CLEANUP(buf_finip) struct buf text = BUF_INIT;
+        if (json_is(v, JSON_STRING)) {
+            return json_string_n(a, json_text(v));
+        }
+        return json_print(&text, v) < 0 ? NULL : json_string_n(a, buf_str(&text));
+    }
+    if (cstr_eq(c->type, "integer")) {
+        return number ? json_int(a, json_is(v, JSON_INT) ? v->i : (int64_t)json_double(v, 0))
+                      : json_null(a);
+    }
+    if (cstr_eq(c->type, "date") && json_is(v, JSON_STRING)) {
+        struct wall when;
+        bool valid = time_parse(json_text(v), &when) == 0;
+        return valid ? cell_age_of(in, v) : json_string(a, "<invalid>");
+    }
+    bool fits = (cstr_eq(c->type, "number") && number) ||
+                (cstr_eq(c->type, "boolean") && json_is(v, JSON_BOOL));
+    return fits ? json_clone(a, v) : json_null(a);
+}
+
 static struct json *path_cell(const struct cell_input *in, const struct kind_column *c)
 {
+    if (c->jsonpath) {
+        return custom_cell(in, c);
+    }
     struct json *v = json_path(in->obj, c->path);
     if (cstr_eq(c->type, "date")) {
         return cell_age_of(in, v);

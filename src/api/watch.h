@@ -73,6 +73,8 @@ struct watch_request {
 /* Owns the exchange from here on. */
 void watch_http_start(struct api_server *s, struct http_exchange *x,
                       const struct watch_request *req);
+/* Ends the HTTP watches of kinds that are not served any more. */
+void watch_http_end_retired(struct api_server *s);
 /* Ends every HTTP watch cleanly (the server drains). */
 void watch_http_end_all(struct api_server *s);
 

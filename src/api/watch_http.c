@@ -120,7 +120,7 @@ static int print_line(struct buf *out, enum watch_type type, const struct json *
 static int encode(struct watch_stream *w, const struct watch_change *c, struct buf *out)
 {
     bool left = c->type == WATCH_DELETED && c->event && c->event->type == STORE_PUT;
-    if (w->form == WATCH_OBJECTS && !kind_converts(w->feed.kind) && !left) {
+    if (w->form == WATCH_OBJECTS && !left && kind_item_plain(w->feed.kind, c->item)) {
         return print_line(out, c->type, NULL, store_item_value(c->item));
     }
     struct arena a;
@@ -412,6 +412,16 @@ void watch_http_start(struct api_server *s, struct http_exchange *x,
         return;
     }
     pump(w);
+}
+
+void watch_http_end_retired(struct api_server *s)
+{
+    LIST_FOR_EACH_SAFE (l, &s->watches) {
+        struct watch_feed *f = CONTAINER_OF(l, struct watch_feed, link);
+        if (f->ready == pump && f->kind->retired) {
+            stream_end(CONTAINER_OF(f, struct watch_stream, feed));
+        }
+    }
 }
 
 void watch_http_end_all(struct api_server *s)
