@@ -64,6 +64,7 @@ class Api:
             return socket.create_connection((self.host, self.port), timeout=self.timeout)
 
         raw = in_netns(self.netns, connect) if self.netns else connect()
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # head and body are two writes
         return self.context.wrap_socket(raw, server_hostname=self.host) if tls else raw
 
     def connect(self):
