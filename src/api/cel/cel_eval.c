@@ -1,0 +1,887 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The evaluator: a walk over the nodes of a program.
+ *
+ * Every node gives a value or an error. Errors are absorbed by && and || when the other side alone
+ * decides, and by all() and exists() likewise (cel-spec, langdef.md, "Logical Operators"); running
+ * out of memory or of cost is never absorbed. Costs are counted as Kubernetes counts them: one for
+ * a name, a selection or a call, by size for what walks through texts and lists.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/encode.h"
+#include "cel_private.h"
+
+enum { LOCALS_INLINE = 16 };
+
+static bool eval(struct cel_run *r, uint32_t at, struct cel_value *ret);
+
+/* ---- errors and costs ---- */
+
+bool cel_fail(struct cel_run *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(r->text, sizeof(r->text), fmt, ap);
+    va_end(ap);
+    r->code = -E_INVAL;
+    return false;
+}
+
+bool cel_no_memory(struct cel_run *r)
+{
+    (void)cel_fail(r, "out of memory");
+    r->code = -E_NOMEM;
+    return false;
+}
+
+bool cel_no_overload(struct cel_run *r)
+{
+    return cel_fail(r, "no such overload");
+}
+
+static bool spend(struct cel_run *r, uint64_t cost)
+{
+    r->cost = cost > UINT64_MAX - r->cost ? UINT64_MAX : r->cost + cost;
+    if (r->cost > r->limit) {
+        (void)cel_fail(r, "operation cancelled: actual cost limit exceeded");
+        r->code = -E_LIMIT;
+        return false;
+    }
+    return true;
+}
+
+/* An error that && and || may absorb. */
+static bool is_absorbable(const struct cel_run *r)
+{
+    return r->code == -E_INVAL;
+}
+
+/* What was read, ready for use: errors fail, bytes that are still base64 are decoded. */
+static bool take(struct cel_run *r, struct cel_value v, struct cel_value *ret)
+{
+    if (v.kind == CEL_ERROR) {
+        return cel_fail(r, STR_FMT, STR_ARG(cel_text(&v)));
+    }
+    if (v.kind == CEL_BYTES && v.in_json) {
+        CLEANUP(buf_finip) struct buf out = BUF_INIT;
+        if (base64_decode(&out, cel_text(&v)) < 0) {
+            return cel_fail(r, "unexpected value: not base64 bytes");
+        }
+        const char *text = arena_str(r->a, buf_str(&out));
+        if (!text) {
+            return cel_no_memory(r);
+        }
+        v = cel_bytes(str_n(text, buf_len(&out)));
+    }
+    *ret = v;
+    return true;
+}
+
+/* Marks the node as the place of an error that has none yet. */
+static bool placed(struct cel_run *r, const struct node *n, bool ok)
+{
+    if (!ok && r->pos == UINT32_MAX) {
+        r->pos = n->pos;
+    }
+    return ok;
+}
+
+/* ---- logic ---- */
+
+/* An error that waits for the other side. */
+struct pending {
+    int code;
+    uint32_t pos;
+    char text[sizeof(((struct cel_run *)0)->text)];
+};
+
+static void set_aside(struct cel_run *r, struct pending *p)
+{
+    p->code = r->code;
+    p->pos = r->pos;
+    memcpy(p->text, r->text, sizeof(p->text));
+    r->pos = UINT32_MAX;
+}
+
+static bool put_back(struct cel_run *r, const struct pending *p)
+{
+    r->code = p->code;
+    r->pos = p->pos;
+    memcpy(r->text, p->text, sizeof(r->text));
+    return false;
+}
+
+/* A value that && and || take. */
+static bool eval_bool(struct cel_run *r, uint32_t at, bool *ret)
+{
+    struct cel_value v;
+    if (!eval(r, at, &v)) {
+        return false;
+    }
+    if (v.kind != CEL_BOOL) {
+        return placed(r, &r->p->nodes[at], cel_no_overload(r));
+    }
+    *ret = v.b;
+    return true;
+}
+
+/* The other side of an && or || whose left side failed. Apart, for the size of its frame. */
+static __attribute__((noinline)) bool eval_rescue(struct cel_run *r, uint32_t right, bool decides,
+                                                  struct cel_value *ret)
+{
+    struct pending error;
+    bool b;
+    set_aside(r, &error);
+    if (eval_bool(r, right, &b)) {
+        if (b == decides) {
+            *ret = cel_bool(b);
+            return true;
+        }
+    } else if (!is_absorbable(r)) {
+        return false;
+    }
+    return put_back(r, &error);
+}
+
+static bool eval_logic(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    bool decides = n->op == NODE_OR, b;
+    if (eval_bool(r, n->a, &b)) {
+        if (b == decides) {
+            *ret = cel_bool(b);
+            return true;
+        }
+        if (!eval_bool(r, n->b, &b)) {
+            return false;
+        }
+        *ret = cel_bool(b);
+        return true;
+    }
+    return is_absorbable(r) && eval_rescue(r, n->b, decides, ret);
+}
+
+static bool eval_cond(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    bool b;
+    return eval_bool(r, n->a, &b) && eval(r, r->p->args[n->b + !b], ret);
+}
+
+/* ---- selection ---- */
+
+static bool no_such_key(struct cel_run *r, const struct cel_value *key)
+{
+    CLEANUP(buf_finip) struct buf out = BUF_INIT;
+    if (key->kind == CEL_STRING) {
+        (void)buf_append_str(&out, cel_text(key));
+    } else {
+        (void)cel_print(&out, key);
+    }
+    return cel_fail(r, "no such key: " STR_FMT, STR_ARG(buf_str(&out)));
+}
+
+static bool is_map(const struct cel_value *v)
+{
+    return v->kind == CEL_MAP || v->kind == CEL_OBJECT;
+}
+
+/* An optional's value, or none; the result of a selection on it is optional again. */
+static bool open_optional(struct cel_value *v, bool *wrap)
+{
+    if (v->kind != CEL_OPTIONAL) {
+        return true;
+    }
+    *wrap = true;
+    if (!v->optional) {
+        return false;
+    }
+    *v = *v->optional;
+    return true;
+}
+
+static bool finish_optional(struct cel_run *r, bool wrap, bool found, struct cel_value v,
+                            struct cel_value *ret)
+{
+    if (!wrap) {
+        *ret = v;
+        return true;
+    }
+    *ret = cel_optional(r->a, found ? &v : NULL);
+    return !arena_failed(r->a) || cel_no_memory(r);
+}
+
+static bool eval_select(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_value operand, v = cel_null();
+    const struct cel_value *name = &r->p->consts[n->b];
+    bool wrap = n->flags & NODE_F_OPTIONAL;
+    if (!eval(r, n->a, &operand) || !spend(r, n->flags & NODE_F_TEST ? 0 : 1)) {
+        return false;
+    }
+    if (!open_optional(&operand, &wrap)) {
+        *ret = n->flags & NODE_F_TEST ? cel_bool(false) : cel_optional(r->a, NULL);
+        return true;
+    }
+    if (!is_map(&operand)) {
+        return cel_fail(r, "no such overload");
+    }
+    bool found = cel_map_get_field(&operand, cel_text(name), &v);
+    if (n->flags & NODE_F_TEST) {
+        *ret = cel_bool(found);
+        return true;
+    }
+    if (!found && !wrap) {
+        return no_such_key(r, name);
+    }
+    return take(r, v, &v) && finish_optional(r, wrap, found, v, ret);
+}
+
+/* A list's index: any number that is whole. */
+static bool list_index(struct cel_run *r, const struct cel_value *key, int64_t *ret)
+{
+    if (key->kind == CEL_INT) {
+        *ret = key->i;
+    } else if (key->kind == CEL_UINT) {
+        *ret = key->u > INT64_MAX ? INT64_MAX : (int64_t)key->u;
+    } else if (key->kind == CEL_DOUBLE && key->d == trunc(key->d) && fabs(key->d) < 9e15) {
+        *ret = (int64_t)key->d;
+    } else {
+        return cel_fail(r, "unsupported index type '%s' in list", cel_kind_name(key->kind));
+    }
+    return true;
+}
+
+static bool eval_index(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_value of, key, v = cel_null();
+    bool wrap = n->flags & NODE_F_OPTIONAL, found;
+    int64_t i = 0;
+    if (!eval(r, n->a, &of) || !eval(r, n->b, &key) || !spend(r, 1)) {
+        return false;
+    }
+    if (!open_optional(&of, &wrap)) {
+        *ret = cel_optional(r->a, NULL);
+        return true;
+    }
+    if (of.kind == CEL_LIST) {
+        if (!list_index(r, &key, &i)) {
+            return false;
+        }
+        found = i >= 0 && i < cel_length(&of);
+        if (!found && !wrap) {
+            return cel_fail(r, "index out of bounds: %lld", (long long)i);
+        }
+        v = found ? cel_item(&of, (uint32_t)i) : v;
+    } else if (is_map(&of)) {
+        found = cel_map_get(&of, &key, &v);
+        if (!found && !wrap) {
+            return no_such_key(r, &key);
+        }
+    } else {
+        return cel_no_overload(r);
+    }
+    return take(r, v, &v) && finish_optional(r, wrap, found, v, ret);
+}
+
+static bool eval_in(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_value v, in;
+    if (!eval(r, n->a, &v) || !eval(r, n->b, &in)) {
+        return false;
+    }
+    if (is_map(&in)) {
+        struct cel_value ignored;
+        *ret = cel_bool(cel_map_get(&in, &v, &ignored));
+        return spend(r, 1);
+    }
+    if (in.kind != CEL_LIST) {
+        return cel_no_overload(r);
+    }
+    bool found = false;
+    for (uint32_t i = 0; !found && i < cel_length(&in); i++) {
+        struct cel_value item;
+        if (!take(r, cel_item(&in, i), &item) || !spend(r, 1)) {
+            return false;
+        }
+        found = cel_equal(&v, &item);
+    }
+    *ret = cel_bool(found);
+    return true;
+}
+
+/* ---- comparison ---- */
+
+static uint64_t tenth(uint64_t n)
+{
+    return n / 10 + (n % 10 != 0);
+}
+
+static bool is_sized(enum cel_kind k)
+{
+    return k == CEL_STRING || k == CEL_BYTES || k == CEL_LIST || k == CEL_MAP || k == CEL_OBJECT;
+}
+
+/* A comparison looks at no more than the smaller of the two; a set also at every pair. */
+static bool spend_compare(struct cel_run *r, const struct cel_value *a, const struct cel_value *b)
+{
+    if (!is_sized(a->kind)) {
+        return spend(r, 1);
+    }
+    uint64_t x = cel_size_of(a), y = cel_size_of(b);
+    bool set = a->kind == CEL_LIST && a->in_json && a->type && a->type->list_type;
+    return spend(r, set ? tenth(x) * tenth(y) + 1 : MAX_OF(tenth(MIN_OF(x, y)), (uint64_t)1));
+}
+
+static bool eval_equal(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_value a, b;
+    if (!eval(r, n->a, &a) || !eval(r, n->b, &b) || !spend_compare(r, &a, &b)) {
+        return false;
+    }
+    *ret = cel_bool(cel_equal(&a, &b) == (n->op == NODE_EQ));
+    return true;
+}
+
+static bool eval_compare(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_value a, b;
+    bool ok = true;
+    int order;
+    if (!eval(r, n->a, &a) || !eval(r, n->b, &b)) {
+        return false;
+    }
+    if (a.kind == CEL_INT && b.kind == CEL_INT) {
+        order = a.i < b.i ? -1 : a.i > b.i;
+        r->cost++;
+    } else {
+        order = cel_order(&a, &b, &ok);
+        if (!spend_compare(r, &a, &b)) {
+            return false;
+        }
+    }
+    bool nan = (a.kind == CEL_DOUBLE && isnan(a.d)) || (b.kind == CEL_DOUBLE && isnan(b.d));
+    if (!ok && !nan) {
+        return cel_no_overload(r);
+    }
+    *ret = cel_bool(ok && (n->x == COMPARE_LT   ? order < 0
+                           : n->x == COMPARE_LE ? order <= 0
+                           : n->x == COMPARE_GT ? order > 0
+                                                : order >= 0));
+    return true;
+}
+
+/* ---- calls ---- */
+
+static uint64_t product(uint64_t a, uint64_t b)
+{
+    return b && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+}
+
+/* What the call costs before it runs. */
+static uint64_t call_cost(const struct cel_fn *fn, const struct cel_value *args, unsigned n)
+{
+    switch ((enum cel_cost)fn->cost) {
+    case COST_ARG0:
+        return n > 0 ? tenth(cel_size_of(&args[0])) : 1;
+    case COST_ARG1:
+        return n > 1 ? tenth(cel_size_of(&args[1])) : 1;
+    case COST_TWICE:
+        return n > 0 ? tenth(2 * cel_size_of(&args[0])) : 1;
+    case COST_PRODUCT:
+        return n > 1 ? product(tenth(cel_size_of(&args[0])), tenth(cel_size_of(&args[1]))) : 1;
+    case COST_REGEX: {
+        uint64_t pattern = n > 1 ? cel_size_of(&args[1]) : 1;
+        return n > 1 ? product(tenth(1 + cel_size_of(&args[0])), (pattern + 3) / 4) : 1;
+    }
+    case COST_ELEMENTS:
+        return n > 0 ? cel_size_of(&args[0]) : 1;
+    case COST_CROSS:
+        return n > 1 ? product(cel_size_of(&args[0]), cel_size_of(&args[1])) : 1;
+    case COST_CONCAT:
+        return n > 1 && (args[0].kind == CEL_STRING || args[0].kind == CEL_BYTES)
+                   ? tenth(cel_size_of(&args[0]) + cel_size_of(&args[1]))
+                   : 1;
+    case COST_ONE:
+    case COST_IN:
+    case COST_COMPARE:
+    case COST_RESULT:
+        break;
+    }
+    return 1;
+}
+
+/* Sums of lists are copied: their elements count as a tenth each. */
+static bool spend_result(struct cel_run *r, const struct cel_fn *fn, const struct cel_value *v)
+{
+    if (fn->cost == COST_RESULT) {
+        return spend(r, tenth(2 * cel_size_of(v)));
+    }
+    return fn->cost != COST_CONCAT || v->kind != CEL_LIST || spend(r, tenth(cel_length(v)));
+}
+
+static bool eval_call(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    const struct cel_fn *fn = &cel_functions[n->x];
+    struct cel_value few[4], *args = few;
+    if (n->a > ARRAY_SIZE(few)) {
+        args = arena_alloc(r->a, n->a * sizeof(*args));
+        if (!args) {
+            return cel_no_memory(r);
+        }
+    }
+    for (uint32_t i = 0; i < n->a; i++) {
+        if (!eval(r, r->p->args[n->b + i], &args[i])) {
+            return false;
+        }
+    }
+    bool any = fn->sigs[0] == '*';
+    int overload = any ? 0 : cel_sig_match(fn->sigs, n->flags & NODE_F_MEMBER, args, n->a);
+    if (overload < 0) {
+        return cel_no_overload(r);
+    }
+    if (!spend(r, call_cost(fn, args, n->a))) {
+        return false;
+    }
+    r->literal = NULL;
+    if (fn->cost == COST_REGEX && n->a >= 2) {
+        const struct node *pattern = &r->p->nodes[r->p->args[n->b + 1]];
+        r->literal = pattern->op == NODE_CONST ? r->p->regexes[pattern->a] : NULL;
+    }
+    if (!fn->impl(r, (unsigned)overload, args, n->a, ret)) {
+        return false;
+    }
+    if (arena_failed(r->a)) {
+        return cel_no_memory(r);
+    }
+    return spend_result(r, fn, ret);
+}
+
+struct regex *cel_regex(struct cel_run *r, struct str pattern)
+{
+    struct err err;
+    if (r->literal) {
+        return r->literal;
+    }
+    for (uint32_t i = 0; i < r->n_regexes; i++) {
+        if (str_eq(r->patterns[i], pattern)) {
+            return r->regexes[i];
+        }
+    }
+    if (r->n_regexes == ARRAY_SIZE(r->regexes)) {
+        (void)cel_fail(r, "more than %d different patterns in one evaluation", LIMIT_CEL_REGEXES);
+        return NULL;
+    }
+    int rc = regex_compile(pattern, &r->regexes[r->n_regexes], &err);
+    if (rc < 0) {
+        (void)(rc == -E_NOMEM ? cel_no_memory(r) : cel_fail(r, "%s", err.text));
+        return NULL;
+    }
+    r->patterns[r->n_regexes] = pattern;
+    return r->regexes[r->n_regexes++];
+}
+
+/* ---- aggregates ---- */
+
+/* A growing array of values in the arena. */
+struct values {
+    struct cel_value *items;
+    uint32_t n, cap;
+};
+
+static bool values_add(struct cel_run *r, struct values *v, struct cel_value item)
+{
+    if (v->n == v->cap) {
+        uint32_t cap = v->cap ? v->cap * 2 : 8;
+        struct cel_value *grown =
+            arena_grow(r->a, v->items, v->cap * sizeof(*grown), cap * sizeof(*grown));
+        if (!grown) {
+            return cel_no_memory(r);
+        }
+        v->items = grown;
+        v->cap = cap;
+    }
+    v->items[v->n++] = item;
+    return true;
+}
+
+static bool values_list(struct cel_run *r, const struct values *v, struct cel_value *ret)
+{
+    *ret = cel_list_value(r->a, v->items, v->n);
+    return ret->kind == CEL_LIST || cel_no_memory(r);
+}
+
+/* For ?e: the value inside; *skip when there is none. */
+static bool unwrap(struct cel_run *r, struct cel_value *v, bool *skip)
+{
+    if (v->kind != CEL_OPTIONAL) {
+        return cel_fail(r, "cannot initialize optional entry from non-optional value");
+    }
+    *skip = !v->optional;
+    if (v->optional) {
+        *v = *v->optional;
+    }
+    return true;
+}
+
+static bool eval_list(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct values items = {0};
+    if (!spend(r, 10)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n->a; i++) {
+        uint32_t at = r->p->args[n->b + i];
+        struct cel_value v;
+        bool skip = false;
+        if (!eval(r, at & ~ARG_OPTIONAL, &v) || (at & ARG_OPTIONAL && !unwrap(r, &v, &skip)) ||
+            (!skip && !values_add(r, &items, v))) {
+            return false;
+        }
+    }
+    return values_list(r, &items, ret);
+}
+
+static bool add_entry(struct cel_run *r, struct cel_map *m, struct cel_value key,
+                      struct cel_value value)
+{
+    if (!cel_is_key(&key)) {
+        return cel_fail(r, "unsupported key type: %s", cel_kind_name(key.kind));
+    }
+    if (cel_map_add(r->a, m, key, value)) {
+        return true;
+    }
+    if (arena_failed(r->a)) {
+        return cel_no_memory(r);
+    }
+    CLEANUP(buf_finip) struct buf out = BUF_INIT;
+    (void)cel_print(&out, &key);
+    return cel_fail(r, "Failed with repeated key: " STR_FMT, STR_ARG(buf_str(&out)));
+}
+
+static bool eval_map(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_map *m = arena_zalloc(r->a, sizeof(*m));
+    if (!m) {
+        return cel_no_memory(r);
+    }
+    if (!spend(r, 30)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n->a; i++) {
+        uint32_t at = r->p->args[n->b + 2 * i];
+        struct cel_value key, value;
+        bool skip = false;
+        if (!eval(r, at & ~ARG_OPTIONAL, &key) || !eval(r, r->p->args[n->b + 2 * i + 1], &value) ||
+            (at & ARG_OPTIONAL && !unwrap(r, &value, &skip)) ||
+            (!skip && !add_entry(r, m, key, value))) {
+            return false;
+        }
+    }
+    *ret = cel_map_value(m);
+    return true;
+}
+
+/* ---- macros ---- */
+
+struct fold {
+    struct cel_value range;
+    uint32_t n, i;
+    bool is_list;
+    struct cel_value *vars; /* locals: one or two */
+    uint32_t n_vars;
+    const uint32_t *bodies;
+    uint32_t n_bodies;
+};
+
+static bool fold_open(struct cel_run *r, const struct node *n, struct fold *f)
+{
+    const uint32_t *args = &r->p->args[n->b];
+    if (!eval(r, n->a, &f->range)) {
+        return false;
+    }
+    if (f->range.kind != CEL_LIST && !is_map(&f->range)) {
+        return cel_no_overload(r);
+    }
+    f->is_list = f->range.kind == CEL_LIST;
+    f->n = cel_length(&f->range);
+    f->i = 0;
+    f->vars = &r->locals[args[0]];
+    f->n_vars = args[1];
+    f->n_bodies = args[2];
+    f->bodies = args + 3;
+    return true;
+}
+
+/* Sets the variables to the next element. *more false at the end. */
+static bool fold_next(struct cel_run *r, struct fold *f, bool *more)
+{
+    *more = f->i < f->n;
+    if (!*more) {
+        return true;
+    }
+    uint32_t i = f->i++;
+    bool two = f->n_vars == 2;
+    if (f->is_list) {
+        f->vars[0] = cel_int(i);
+        return spend(r, 1) && take(r, cel_item(&f->range, i), &f->vars[two]);
+    }
+    f->vars[0] = cel_key_at(&f->range, i);
+    return spend(r, 1) && (!two || take(r, cel_value_at(&f->range, i), &f->vars[1]));
+}
+
+/* all and exists: the first element that decides ends it, errors wait until none does. */
+static bool fold_logic(struct cel_run *r, struct fold *f, bool decides, struct cel_value *ret)
+{
+    struct pending error;
+    bool more, failed = false, b;
+    error.code = 0;
+    error.pos = 0;
+    error.text[0] = 0;
+    for (;;) {
+        if (!fold_next(r, f, &more)) {
+            return false;
+        }
+        if (!more) {
+            break;
+        }
+        if (eval_bool(r, f->bodies[0], &b)) {
+            if (b == decides) {
+                *ret = cel_bool(b);
+                return true;
+            }
+        } else if (!is_absorbable(r)) {
+            return false;
+        } else if (!failed) {
+            failed = true;
+            set_aside(r, &error);
+        } else {
+            r->pos = UINT32_MAX;
+        }
+    }
+    *ret = cel_bool(!decides);
+    return !failed || put_back(r, &error);
+}
+
+static bool fold_one(struct cel_run *r, struct fold *f, struct cel_value *ret)
+{
+    uint32_t hits = 0;
+    bool more, b;
+    while (fold_next(r, f, &more) && more) {
+        if (!eval_bool(r, f->bodies[0], &b)) {
+            return false;
+        }
+        hits += b;
+    }
+    *ret = cel_bool(hits == 1);
+    return !more;
+}
+
+/* map, filter and transformList. */
+static bool fold_list(struct cel_run *r, struct fold *f, bool filter, struct cel_value *ret)
+{
+    struct values items = {0};
+    bool more, keep;
+    while (fold_next(r, f, &more) && more) {
+        struct cel_value v = f->vars[0];
+        keep = true;
+        if ((filter || f->n_bodies == 2) && !eval_bool(r, f->bodies[0], &keep)) {
+            return false;
+        }
+        if (keep && ((!filter && !eval(r, f->bodies[f->n_bodies - 1], &v)) ||
+                     !values_add(r, &items, filter && !f->is_list ? f->vars[0] : v))) {
+            return false;
+        }
+    }
+    return !more && values_list(r, &items, ret);
+}
+
+/* transformMap (the value changes) and transformMapEntry (a map of one entry comes in its place).
+ */
+static bool fold_map(struct cel_run *r, struct fold *f, bool entries, struct cel_value *ret)
+{
+    struct cel_map *m = arena_zalloc(r->a, sizeof(*m));
+    bool more, keep;
+    if (!m) {
+        return cel_no_memory(r);
+    }
+    while (fold_next(r, f, &more) && more) {
+        struct cel_value key = f->vars[0], v;
+        keep = true;
+        if (f->n_bodies == 2 && !eval_bool(r, f->bodies[0], &keep)) {
+            return false;
+        }
+        if (!keep) {
+            continue;
+        }
+        if (!eval(r, f->bodies[f->n_bodies - 1], &v)) {
+            return false;
+        }
+        if (!entries) {
+            if (!add_entry(r, m, key, v)) {
+                return false;
+            }
+            continue;
+        }
+        if (!is_map(&v)) {
+            return cel_no_overload(r);
+        }
+        for (uint32_t i = 0; i < cel_length(&v); i++) {
+            if (!add_entry(r, m, cel_key_at(&v, i), cel_value_at(&v, i))) {
+                return false;
+            }
+        }
+    }
+    *ret = cel_map_value(m);
+    return !more;
+}
+
+static bool eval_fold(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct fold f;
+    if (!fold_open(r, n, &f)) {
+        return false;
+    }
+    switch ((enum fold_kind)n->x) {
+    case FOLD_ALL:
+        return fold_logic(r, &f, false, ret);
+    case FOLD_EXISTS:
+        return fold_logic(r, &f, true, ret);
+    case FOLD_EXISTS_ONE:
+        return fold_one(r, &f, ret);
+    case FOLD_MAP:
+    case FOLD_TRANSFORM_LIST:
+        return fold_list(r, &f, false, ret);
+    case FOLD_FILTER:
+        return fold_list(r, &f, true, ret);
+    case FOLD_TRANSFORM_MAP:
+        return fold_map(r, &f, false, ret);
+    case FOLD_TRANSFORM_ENTRY:
+        return fold_map(r, &f, true, ret);
+    }
+    return cel_no_overload(r);
+}
+
+/* cel.bind is lazy in cel-go: a value that fails does so where it is read. */
+static bool eval_bind(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    struct cel_value *slot = &r->locals[r->p->args[n->b]];
+    uint32_t body = r->p->args[n->b + 1];
+    if (!eval(r, n->a, slot)) {
+        if (n->x != BIND_PLAIN || !is_absorbable(r)) {
+            return false;
+        }
+        const char *text = arena_strdup(r->a, r->text);
+        if (!text) {
+            return cel_no_memory(r);
+        }
+        *slot = cel_error(str_of(text));
+        r->pos = UINT32_MAX;
+        return eval(r, body, ret);
+    }
+    if (n->x == BIND_PLAIN) {
+        return eval(r, body, ret);
+    }
+    if (slot->kind != CEL_OPTIONAL) {
+        return cel_no_overload(r);
+    }
+    if (!slot->optional) {
+        *ret = *slot;
+        return true;
+    }
+    *slot = *slot->optional;
+    if (!eval(r, body, ret)) {
+        return false;
+    }
+    return n->x == BIND_OPT_FLAT_MAP || finish_optional(r, true, true, *ret, ret);
+}
+
+/* ---- the walk ---- */
+
+static bool eval_node(struct cel_run *r, const struct node *n, struct cel_value *ret)
+{
+    bool b;
+    switch ((enum node_op)n->op) {
+    case NODE_CONST:
+        *ret = r->p->consts[n->a];
+        return true;
+    case NODE_VAR:
+        return spend(r, 1) && take(r, r->in->vars[n->a], ret);
+    case NODE_LOCAL:
+        return spend(r, 1) && take(r, r->locals[n->a], ret);
+    case NODE_SELECT:
+        return eval_select(r, n, ret);
+    case NODE_AND:
+    case NODE_OR:
+        return eval_logic(r, n, ret);
+    case NODE_NOT:
+        if (!eval_bool(r, n->a, &b) || !spend(r, 1)) {
+            return false;
+        }
+        *ret = cel_bool(!b);
+        return true;
+    case NODE_COND:
+        return eval_cond(r, n, ret);
+    case NODE_EQ:
+    case NODE_NE:
+        return eval_equal(r, n, ret);
+    case NODE_IN:
+        return eval_in(r, n, ret);
+    case NODE_INDEX:
+        return eval_index(r, n, ret);
+    case NODE_COMPARE:
+        return eval_compare(r, n, ret);
+    case NODE_CALL:
+        return eval_call(r, n, ret);
+    case NODE_LIST:
+        return eval_list(r, n, ret);
+    case NODE_MAP:
+        return eval_map(r, n, ret);
+    case NODE_FOLD:
+        return eval_fold(r, n, ret);
+    case NODE_BIND:
+        return eval_bind(r, n, ret);
+    }
+    return cel_no_overload(r);
+}
+
+/* Recursion follows the tree, whose depth the parser bounds. */
+static bool eval(struct cel_run *r, uint32_t at, struct cel_value *ret)
+{
+    const struct node *n = &r->p->nodes[at];
+    return placed(r, n, eval_node(r, n, ret));
+}
+
+int cel_eval(const struct cel_program *p, const struct cel_input *in, struct cel_value *ret,
+             uint64_t *ret_cost, uint32_t *ret_pos, struct err *err)
+{
+    struct cel_value few[LOCALS_INLINE], value;
+    struct cel_run r;
+    memset(&r, 0, offsetof(struct cel_run, regexes));
+    r.a = in->arena;
+    r.p = p;
+    r.in = in;
+    r.locals = few;
+    r.limit = in->cost_limit ? in->cost_limit : CEL_COST_PER_CALL;
+    r.pos = UINT32_MAX;
+    r.n_regexes = 0;
+    if (p->n_locals > ARRAY_SIZE(few)) {
+        r.locals = arena_alloc(r.a, p->n_locals * sizeof(*r.locals));
+    }
+    bool ok = r.locals ? eval(&r, p->root, &value) : cel_no_memory(&r);
+    for (uint32_t i = 0; i < r.n_regexes; i++) {
+        regex_free(r.regexes[i]);
+    }
+    if (ret_cost) {
+        *ret_cost = r.cost;
+    }
+    if (!ok) {
+        if (ret_pos) {
+            *ret_pos = r.pos == UINT32_MAX ? 0 : r.pos;
+        }
+        return err_set(err, r.code, "%s", r.text);
+    }
+    *ret = value;
+    return 0;
+}
