@@ -115,7 +115,8 @@ static void need(struct openapi_needs *n, const struct schema_type *t)
 static void need_kind(struct openapi_needs *n, const struct kind *k)
 {
     need(n, k->type);
-    need(n, k->list_type);
+    need(n, k->custom ? schema_type_find("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")
+                      : k->list_type);
     for (size_t i = 0; i < k->subs_n; i++) {
         need(n, k->subs[i].body);
     }
@@ -204,13 +205,57 @@ void openapi_path(struct buf *out, const struct kind *k, enum openapi_path which
     buf_printf(out, which == OPENAPI_ITEM ? "/%s/{name}" : "/%s", k->plural);
 }
 
+void openapi_names_of(const struct kind *k, struct openapi_names *ret)
+{
+    *ret = (struct openapi_names){0};
+    if (!k->custom) {
+        (void)cstr_copy(ret->type, sizeof(ret->type), schema_type_name(k->type));
+        (void)cstr_copy(ret->list, sizeof(ret->list),
+                        k->list_type ? schema_type_name(k->list_type) : "");
+        return;
+    }
+    /* stable.example.com/v1 Foo is com.example.stable.v1.Foo */
+    struct str rest = str_of(k->group), label;
+    size_t at = 0;
+    for (bool more = true; more;) {
+        more = str_rcut(rest, '.', &rest, &label);
+        label = more ? label : rest;
+        at += (size_t)snprintf(ret->type + at, sizeof(ret->type) - at, STR_FMT ".", STR_ARG(label));
+    }
+    /* Groups have at most 253 characters, versions and kinds 63: it fits. */
+    (void)snprintf(ret->type + at, sizeof(ret->type) - at, "%s.%s", k->version, k->kind);
+    memcpy(ret->list, ret->type, at);
+    (void)snprintf(ret->list + at, sizeof(ret->list) - at, "%s.%s", k->version, k->list_kind);
+}
+
 /* ---- the index ---- */
+
+/* The hash of the document of a group and version. That of compiled kinds never changes while the
+ * program runs, so it is made once. */
+static int hash_of(const struct kind *k, char (*known)[CONTENT_HASH_SIZE],
+                   char ret[CONTENT_HASH_SIZE])
+{
+    if (openapi_custom_hash(k->group, k->version, ret)) {
+        return 0;
+    }
+    if (!(*known)[0]) {
+        CLEANUP(buf_finip) struct buf doc = BUF_INIT;
+        char fresh[CONTENT_HASH_SIZE];
+        int rc = openapi_v3_document(k->group, k->version, &doc, fresh);
+        if (rc < 0) {
+            return rc;
+        }
+        memcpy(*known, fresh, sizeof(fresh));
+    }
+    memcpy(ret, *known, CONTENT_HASH_SIZE);
+    return 0;
+}
 
 int openapi_v3_index(struct buf *out)
 {
-    /* A document never changes while the program runs, so its hash is made once. */
-    static char hashes[64][CONTENT_HASH_SIZE];
-    size_t n, at = 0;
+    static char hashes[64][CONTENT_HASH_SIZE]; /* of the compiled kinds' groups and versions */
+    size_t n, compiled = 0;
+    bool first = true;
     const struct kind *const *kinds = kinds_all(&n);
     buf_puts(out, "{\"paths\":{");
     for (size_t i = 0; i < n; i++) {
@@ -218,18 +263,16 @@ int openapi_v3_index(struct buf *out)
         if (i > 0 && strcmp(k->api_version, kinds[i - 1]->api_version) == 0) {
             continue;
         }
-        char fresh[CONTENT_HASH_SIZE], *hash = at < ARRAY_SIZE(hashes) ? hashes[at] : fresh;
-        if (hash == fresh || !*hash) {
-            CLEANUP(buf_finip) struct buf doc = BUF_INIT;
-            int rc = openapi_v3_document(k->group, k->version, &doc, hash);
-            if (rc < 0) {
-                *hash = '\0';
-                return rc;
-            }
+        char hash[CONTENT_HASH_SIZE], none[CONTENT_HASH_SIZE] = "";
+        bool keep = !k->custom && compiled < ARRAY_SIZE(hashes);
+        int rc = hash_of(k, keep ? &hashes[compiled++] : &none, hash);
+        if (rc < 0) {
+            return rc;
         }
         const char *root = *k->group ? "apis" : "api";
         buf_printf(out, "%s\"%s/%s\":{\"serverRelativeURL\":\"/openapi/v3/%s/%s?hash=%s\"}",
-                   at++ ? "," : "", root, k->api_version, root, k->api_version, hash);
+                   first ? "" : ",", root, k->api_version, root, k->api_version, hash);
+        first = false;
     }
     buf_puts(out, "}}");
     return buf_failed(out) ? -E_NOMEM : 0;

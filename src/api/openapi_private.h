@@ -3,6 +3,7 @@
 #ifndef API_OPENAPI_PRIVATE_H
 #define API_OPENAPI_PRIVATE_H
 
+#include "api/discovery.h"
 #include "api/kind.h"
 #include "base/buf.h"
 
@@ -54,5 +55,21 @@ void openapi_each(const struct openapi_needs *n, openapi_name_fn *fn, void *arg)
  * "/apis/apps/v1/namespaces/{namespace}/deployments" */
 enum openapi_path { OPENAPI_ALL_NAMESPACES, OPENAPI_COLLECTION, OPENAPI_ITEM };
 void openapi_path(struct buf *out, const struct kind *k, enum openapi_path which);
+
+/* The names of the schemas of a kind and of its list ("" = there is none). */
+struct openapi_names {
+    char type[576], list[576];
+};
+void openapi_names_of(const struct kind *k, struct openapi_names *ret);
+
+/* ---- openapi_custom.c: custom kinds, whose schemas are those of their definitions ---- */
+
+/* The schemas of a kind and of its list, as members of components.schemas. */
+void openapi_v3_custom(struct buf *out, const struct kind *k);
+/* The same as two NamedSchemas of version 2's definitions. */
+void openapi_v2_custom(struct buf *out, const struct kind *k);
+/* The hash of a document that has custom kinds: made from the generations of their definitions, so
+ * that the index need not write all documents. False when it has none. */
+bool openapi_custom_hash(const char *group, const char *version, char ret[CONTENT_HASH_SIZE]);
 
 #endif

@@ -272,6 +272,11 @@ int openapi_v2_document(struct buf *out, char ret_hash[CONTENT_HASH_SIZE])
     pb_close(out, paths);
     size_t definitions = pb_open(out, DOC_DEFINITIONS);
     openapi_each(&needs, put_definition, out);
+    for (size_t i = 0; i < n; i++) {
+        if (kinds[i]->custom) {
+            openapi_v2_custom(out, kinds[i]);
+        }
+    }
     pb_close(out, definitions);
     if (buf_failed(out)) {
         return -E_NOMEM;

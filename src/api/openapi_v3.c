@@ -222,8 +222,8 @@ static void any_schema(void *arg, const struct schema_type *t, const struct open
 
 struct operation {
     const char *method, *action; /* "get", "list" */
-    const struct schema_type *body, *answer;
-    const char *const *query; /* names of its parameters, NULL-terminated */
+    const char *body, *answer;   /* names of schemas; NULL = none */
+    const char *const *query;    /* names of its parameters, NULL-terminated */
 };
 
 static const char *const q_none[] = {NULL};
@@ -270,7 +270,7 @@ static void request_body(struct buf *out, const struct operation *o)
                        patches[i], i ? "object" : "array");
         }
     } else {
-        buf_printf(out, "\"*/*\":{\"schema\":" REF "}", schema_type_name(o->body));
+        buf_printf(out, "\"*/*\":{\"schema\":" REF "}", o->body);
     }
     buf_puts(out, "}}");
 }
@@ -315,7 +315,7 @@ static void operation(struct buf *out, const struct operation *o, const struct k
     }
     buf_puts(out, ",\"responses\":{\"200\":{\"description\":\"OK\"");
     if (o->answer) {
-        buf_printf(out, "," CONTENT, schema_type_name(o->answer));
+        buf_printf(out, "," CONTENT, o->answer);
     }
     buf_puts(out, "},\"401\":{\"description\":\"Unauthorized\"}}");
     text_member(out, "x-kubernetes-action", o->action);
@@ -349,22 +349,27 @@ static void open_path(struct buf *out, const struct kind *k, enum openapi_path w
     buf_printf(out, sub ? "/%s\":{" : "\":{", sub);
 }
 
-static void collection_path(struct buf *out, const struct kind *k)
+static const char *body_name(const char *kind)
 {
-    const struct schema_type *options = kind_body_type("", "v1", "DeleteOptions");
-    const struct schema_type *status = kind_body_type("", "v1", "Status");
-    const struct operation list = {"get", "list", NULL, k->list_type, q_list};
+    return schema_type_name(kind_body_type("", "v1", kind));
+}
+
+static void collection_path(struct buf *out, const struct kind *k,
+                            const struct openapi_names *names)
+{
+    const struct operation list = {"get", "list", NULL, *names->list ? names->list : NULL, q_list};
     open_path(out, k, OPENAPI_COLLECTION, NULL);
     if (k->verbs & KIND_LIST) {
         operation(out, &list, k, NULL, false);
     }
     if (k->verbs & KIND_CREATE) {
-        operation(out, &(struct operation){"post", "post", k->type, k->type, q_write}, k, NULL,
-                  false);
+        operation(out, &(struct operation){"post", "post", names->type, names->type, q_write}, k,
+                  NULL, false);
     }
     if (k->verbs & KIND_DELETECOLLECTION) {
-        operation(out, &(struct operation){"delete", "deletecollection", options, status, q_delete},
-                  k, NULL, false);
+        const struct operation all = {"delete", "deletecollection", body_name("DeleteOptions"),
+                                      body_name("Status"), q_delete};
+        operation(out, &all, k, NULL, false);
     }
     path_parameters(out, k->namespaced, false);
     buf_putc(out, '}');
@@ -375,28 +380,29 @@ static void collection_path(struct buf *out, const struct kind *k)
     }
 }
 
-static void item_path(struct buf *out, const struct kind *k)
+static void item_path(struct buf *out, const struct kind *k, const char *type)
 {
     if (!(k->verbs & KIND_GET)) {
         return;
     }
-    const struct schema_type *options = kind_body_type("", "v1", "DeleteOptions");
-    const struct schema_type *status = kind_body_type("", "v1", "Status");
     open_path(out, k, OPENAPI_ITEM, NULL);
-    operation(out, &(struct operation){"get", "get", NULL, k->type, q_none}, k, NULL, false);
-    operation(out, &(struct operation){"put", "put", k->type, k->type, q_write}, k, NULL, false);
-    operation(out, &(struct operation){"patch", "patch", k->type, k->type, q_patch}, k, NULL,
-              false);
-    operation(out, &(struct operation){"delete", "delete", options, status, q_delete}, k, NULL,
-              false);
+    operation(out, &(struct operation){"get", "get", NULL, type, q_none}, k, NULL, false);
+    operation(out, &(struct operation){"put", "put", type, type, q_write}, k, NULL, false);
+    operation(out, &(struct operation){"patch", "patch", type, type, q_patch}, k, NULL, false);
+    operation(out,
+              &(struct operation){"delete", "delete", body_name("DeleteOptions"),
+                                  body_name("Status"), q_delete},
+              k, NULL, false);
     path_parameters(out, k->namespaced, true);
     buf_putc(out, '}');
 }
 
-static void sub_path(struct buf *out, const struct kind *k, const struct kind_subresource *s)
+static void sub_path(struct buf *out, const struct kind *k, const struct kind_subresource *s,
+                     const char *type)
 {
     open_path(out, k, OPENAPI_ITEM, s->name);
-    const struct schema_type *b = s->body;
+    bool own = k->custom && s->sub == KIND_SUB_STATUS;
+    const char *b = own ? type : s->body ? schema_type_name(s->body) : NULL;
     bool connect = !b && s->sub != KIND_SUB_LOG;
     if (s->verbs & KIND_GET) {
         operation(out, &(struct operation){"get", connect ? "connect" : "get", NULL, b, q_none}, k,
@@ -433,19 +439,29 @@ int openapi_v3_document(const char *group, const char *version, struct buf *out,
     for (size_t i = 0; i < n; i++) {
         const struct kind *k = kinds[i];
         if (strcmp(k->group, group) == 0 && strcmp(k->version, version) == 0) {
-            collection_path(out, k);
-            item_path(out, k);
+            struct openapi_names names;
+            openapi_names_of(k, &names);
+            collection_path(out, k, &names);
+            item_path(out, k, names.type);
             for (size_t s = 0; s < k->subs_n; s++) {
-                sub_path(out, k, &k->subs[s]);
+                sub_path(out, k, &k->subs[s], names.type);
             }
         }
     }
     buf_puts(out, "},\"components\":{\"schemas\":{");
     openapi_each(&needs, any_schema, out);
+    for (size_t i = 0; i < n; i++) {
+        const struct kind *k = kinds[i];
+        if (k->custom && strcmp(k->group, group) == 0 && strcmp(k->version, version) == 0) {
+            openapi_v3_custom(out, k);
+        }
+    }
     buf_puts(out, "}}}");
     if (buf_failed(out)) {
         return -E_NOMEM;
     }
-    content_hash(str_n(buf_data(out) + from, buf_len(out) - from), ret_hash);
+    if (!openapi_custom_hash(group, version, ret_hash)) {
+        content_hash(str_n(buf_data(out) + from, buf_len(out) - from), ret_hash);
+    }
     return 0;
 }

@@ -82,6 +82,9 @@ void crd_definition_validate(struct field_errors *e, const struct json *obj,
 /* The first deletion: the finalizer and the condition Terminating. */
 void crd_definition_deleted(struct json *obj);
 
+/* Appends what tells the content of a custom kind's definition from any other's: its uid and
+ * generation. */
+void crd_identity(const struct kind *k, struct buf *out);
 /* The stored JSON schema of a custom kind, for OpenAPI: parsed into the arena; NULL when it is gone
  * or memory is short. */
 struct json *crd_schema_json(struct arena *a, const struct kind *k);

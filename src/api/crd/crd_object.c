@@ -130,6 +130,15 @@ bool crd_match_fields(const struct kind *k, const struct store_item *it,
 
 /* ---- for OpenAPI ---- */
 
+void crd_identity(const struct kind *k, struct buf *out)
+{
+    const struct crd *crd = k->crd->crd;
+    if (crd) {
+        buf_printf(out, "%s/%s/%s/%lld ", k->version, crd->name, crd->uid,
+                   (long long)crd->generation);
+    }
+}
+
 struct json *crd_schema_json(struct arena *a, const struct kind *k)
 {
     const struct json *obj = k->crd->crd ? crd_read(a, k->crd->crd) : NULL;
