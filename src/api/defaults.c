@@ -6,6 +6,7 @@
  */
 #include "api/defaults.h"
 
+#include "api/rules/rules.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
@@ -108,14 +109,12 @@ static void namespace_rule(struct arena *a, struct json *ns)
     }
 }
 
-typedef void rule_fn(struct arena *a, struct json *obj);
-
 #define CORE "io.k8s.api.core.v1."
 
 /* Sorted by name. */
 static const struct {
     const char *type;
-    rule_fn *fn;
+    defaults_rule_fn *fn;
 } rules[] = {
     {"io.k8s.api.apps.v1.DeploymentStrategy", strategy_rule},
     {CORE "Container", container_rule},
@@ -127,14 +126,14 @@ static const struct {
     {CORE "Volume", volume_rule},
 };
 
-static rule_fn *find_rule(const struct schema_type *t)
+static defaults_rule_fn *find_rule(const struct schema_type *t)
 {
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
         if (strcmp(rules[i].type, schema_type_name(t)) == 0) {
             return rules[i].fn;
         }
     }
-    return NULL;
+    return rules_defaults_find(schema_type_name(t));
 }
 
 /* ---- the walk ---- */
@@ -176,7 +175,7 @@ static void walk(struct arena *a, const struct schema_type *t, struct json *obj,
         return;
     }
     set_absent(a, t, obj);
-    rule_fn *rule = find_rule(t);
+    defaults_rule_fn *rule = find_rule(t);
     if (rule) {
         rule(a, obj);
     }
