@@ -11,10 +11,10 @@
 #include "pod_index.h"
 
 static const struct controller_ops *const all_controllers[] = {
-    &deployment_controller, &event_ttl_controller, &garbage_controller,
-    &namespace_controller,  &node_controller,      &pod_gc_controller,
-    &replicaset_controller, &role_aggregation_controller, &scheduler_controller,
-    &service_account_controller, &taint_controller,
+    &deployment_controller, &endpoints_controller,       &event_ttl_controller,
+    &garbage_controller,    &namespace_controller,       &node_controller,
+    &pod_gc_controller,     &replicaset_controller,      &role_aggregation_controller,
+    &scheduler_controller,  &service_account_controller, &taint_controller,
 };
 _Static_assert(ARRAY_SIZE(all_controllers) <= CONTROLLERS_MAX, "raise CONTROLLERS_MAX");
 
@@ -31,6 +31,15 @@ const struct known_kinds *known_kinds(void)
             .replicaset = kind_find_api("apps/v1", "ReplicaSet"),
             .event = kind_find_api("v1", "Event"),
             .binding = kind_find_api("v1", "Binding"),
+            .service = kind_find_api("v1", "Service"),
+            .endpoints = kind_find_api("v1", "Endpoints"),
+            .slice = kind_find_api("discovery.k8s.io/v1", "EndpointSlice"),
+            .pdb = kind_find_api("policy/v1", "PodDisruptionBudget"),
+            .quota = kind_find_api("v1", "ResourceQuota"),
+            .hpa = kind_find_api("autoscaling/v2", "HorizontalPodAutoscaler"),
+            .pv = kind_find_api("v1", "PersistentVolume"),
+            .pvc = kind_find_api("v1", "PersistentVolumeClaim"),
+            .storage_class = kind_find_api("storage.k8s.io/v1", "StorageClass"),
         };
     }
     return &k;

@@ -23,6 +23,7 @@ struct pod_index;
 /* The kinds that controllers know by name. */
 struct known_kinds {
     const struct kind *ns, *node, *lease, *pod, *deployment, *replicaset, *event, *binding;
+    const struct kind *service, *endpoints, *slice, *pdb, *quota, *hpa, *pv, *pvc, *storage_class;
 };
 const struct known_kinds *known_kinds(void);
 
@@ -97,7 +98,7 @@ typedef void controller_done_fn(struct controller *c, void *arg, int code, const
 void controller_run(struct controller *c, struct arena *arena, struct plan *plan,
                     controller_done_fn *done, void *arg);
 
-extern const struct controller_ops namespace_controller, deployment_controller,
+extern const struct controller_ops endpoints_controller, namespace_controller, deployment_controller,
     replicaset_controller, scheduler_controller, node_controller, taint_controller,
     garbage_controller, pod_gc_controller, event_ttl_controller, service_account_controller,
     role_aggregation_controller;

@@ -70,13 +70,64 @@ static const char *put_labels(char **at, const struct json *labels)
     return out;
 }
 
+#define PORT_TEXT 24
+
+/* Calls for each named port; at NULL: returns the room that they need. */
+static size_t put_ports(char **at, const struct json *pod)
+{
+    static const char *const lists[] = {"spec.containers", "spec.initContainers"};
+    size_t n = 1;
+    for (size_t l = 0; l < ARRAY_SIZE(lists); l++) {
+        JSON_FOR_EACH (c, json_path(pod, lists[l])) {
+            JSON_FOR_EACH (port, json_get(c, "ports")) {
+                struct str name = json_text(json_get(port, "name"));
+                struct str protocol = str_of(json_cstr(json_get(port, "protocol"), "TCP"));
+                char number[PORT_TEXT];
+                (void)snprintf(number, sizeof(number), "%lld",
+                               (long long)json_i64(json_get(port, "containerPort"), 0));
+                if (name.n && at) {
+                    (void)put_text(at, name);
+                    (void)put_text(at, protocol);
+                    (void)put_text(at, str_of(number));
+                }
+                n += name.n ? name.n + protocol.n + PORT_TEXT + 3 : 0;
+            }
+        }
+    }
+    if (at) {
+        (void)put_text(at, STR_NULL);
+    }
+    return n;
+}
+
+int64_t pod_port(const struct pod_facts *p, const char *name, const char *protocol)
+{
+    for (const char *at = p->ports; *at;) {
+        const char *proto = at + strlen(at) + 1, *number = proto + strlen(proto) + 1;
+        int64_t n;
+        if (strcmp(at, name) == 0 && strcmp(proto, protocol) == 0 &&
+            str_i64(str_of(number), &n) == 0) {
+            return n;
+        }
+        at = number + strlen(number) + 1;
+    }
+    return 0;
+}
+
 struct pod_facts *pod_facts_new(const struct json *pod)
 {
-    const struct json *labels = obj_labels(pod);
-    const char *owner = json_cstr(json_get(obj_controller_ref(pod), "uid"), "");
-    const char *node = json_path_cstr(pod, "spec.nodeName", "");
-    const char *texts[] = {obj_ns(pod), obj_name(pod), obj_uid(pod), owner, node};
-    size_t n = labels_size(labels);
+    const struct json *labels = obj_labels(pod), *ref = obj_controller_ref(pod);
+    const char *texts[] = {obj_ns(pod),
+                           obj_name(pod),
+                           obj_uid(pod),
+                           json_cstr(json_get(ref, "uid"), ""),
+                           json_path_cstr(pod, "spec.nodeName", ""),
+                           json_cstr(json_get(ref, "kind"), ""),
+                           json_cstr(json_get(ref, "name"), ""),
+                           json_path_cstr(pod, "status.podIP", ""),
+                           json_path_cstr(pod, "spec.hostname", ""),
+                           json_path_cstr(pod, "spec.subdomain", "")};
+    size_t n = labels_size(labels) + put_ports(NULL, pod);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         n += strlen(texts[i]) + 1;
     }
@@ -88,9 +139,16 @@ struct pod_facts *pod_facts_new(const struct json *pod)
     p->ns = put_text(&at, str_of(texts[0]));
     p->name = put_text(&at, str_of(texts[1]));
     p->uid = put_text(&at, str_of(texts[2]));
-    p->owner = put_text(&at, str_of(owner));
-    p->node = put_text(&at, str_of(node));
+    p->owner = put_text(&at, str_of(texts[3]));
+    p->node = put_text(&at, str_of(texts[4]));
+    p->owner_kind = put_text(&at, str_of(texts[5]));
+    p->owner_name = put_text(&at, str_of(texts[6]));
+    p->ip = put_text(&at, str_of(texts[7]));
+    p->hostname = put_text(&at, str_of(texts[8]));
+    p->subdomain = put_text(&at, str_of(texts[9]));
     p->labels = put_labels(&at, labels);
+    p->ports = at;
+    (void)put_ports(&at, pod);
     p->phase = phase_of(pod);
     p->deleting = obj_deleting(pod);
     p->ready = obj_condition_true(pod, "Ready");
@@ -104,6 +162,7 @@ struct pod_facts *pod_facts_new(const struct json *pod)
     (void)str_i64(str_of(obj_annotation(pod, DELETION_COST)), &p->deletion_cost); /* stays 0 */
     list_init(&p->by_group);
     list_init(&p->by_node);
+    list_init(&p->by_ns);
     return p;
 }
 
@@ -112,6 +171,7 @@ void pod_facts_free(struct pod_facts *p)
     if (p) {
         list_del(&p->by_group);
         list_del(&p->by_node);
+        list_del(&p->by_ns);
         mem_free(p);
     }
 }
@@ -154,6 +214,7 @@ struct pod_index {
     struct map pods;   /* "ns/name" -> struct pod_facts */
     struct map groups; /* "u/UID" of owners, "n/NS" of pods without one -> struct group */
     struct map nodes;  /* node -> struct group */
+    struct map spaces; /* namespace -> struct group */
 };
 
 struct pod_index *pod_index_new(void)
@@ -172,6 +233,7 @@ void pod_index_free(struct pod_index *x)
         map_fini(&x->pods, free_pod);
         map_fini(&x->groups, mem_free);
         map_fini(&x->nodes, mem_free);
+        map_fini(&x->spaces, mem_free);
         mem_free(x);
     }
 }
@@ -221,6 +283,8 @@ static void remove_pod(struct pod_index *x, const char *ns, const char *name)
     }
     list_del(&p->by_group);
     list_del(&p->by_node);
+    list_del(&p->by_ns);
+    drop_if_empty(&x->spaces, str_of(p->ns));
     drop_if_empty(&x->groups, group_key(buf, p));
     drop_if_empty(&x->nodes, str_of(p->node));
     pod_facts_free(p);
@@ -235,12 +299,14 @@ static void insert_pod(struct pod_index *x, const struct json *pod)
     }
     struct group *group = group_of(&x->groups, group_key(buf, p));
     struct group *node = p->node[0] ? group_of(&x->nodes, str_of(p->node)) : NULL;
-    if (!group || (p->node[0] && !node) ||
+    struct group *space = group_of(&x->spaces, str_of(p->ns));
+    if (!group || !space || (p->node[0] && !node) ||
         map_put(&x->pods, make_key(buf, p->ns, p->name), p, NULL) < 0) {
         pod_facts_free(p);
         return;
     }
     list_push_back(&group->pods, &p->by_group);
+    list_push_back(&space->pods, &p->by_ns);
     if (node) {
         list_push_back(&node->pods, &p->by_node);
     }
@@ -284,6 +350,11 @@ const struct list *pod_index_orphans(const struct pod_index *x, const char *ns)
 const struct list *pod_index_on_node(const struct pod_index *x, const char *node)
 {
     return pods_of(&x->nodes, str_of(node));
+}
+
+const struct list *pod_index_in_ns(const struct pod_index *x, const char *ns)
+{
+    return pods_of(&x->spaces, str_of(ns));
 }
 
 void pod_index_each(const struct pod_index *x, void (*fn)(void *arg, struct pod_facts *p),

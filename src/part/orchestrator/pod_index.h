@@ -16,8 +16,12 @@ enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOW
 struct pod_facts {
     /* read-only */
     const char *ns, *name, *uid;
-    const char *owner;  /* uid of the controlling owner, "" = none */
-    const char *node;   /* spec.nodeName, "" = none */
+    const char *owner; /* uid of the controlling owner, "" = none */
+    const char *owner_kind, *owner_name;
+    const char *node;                 /* spec.nodeName, "" = none */
+    const char *ip;                   /* status.podIP, "" = none yet */
+    const char *hostname, *subdomain; /* of the spec; "" = none */
+    const char *ports;  /* named ports, "name\0protocol\0number\0...\0", see pod_port() */
     const char *labels; /* "key\0value\0...\0", see pod_label() */
     enum pod_phase phase;
     bool deleting, ready;
@@ -28,7 +32,7 @@ struct pod_facts {
     int64_t restarts;      /* the most restarts of a container */
     int64_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
     /* private */
-    struct list by_group, by_node;
+    struct list by_group, by_node, by_ns;
 };
 
 /* Heap; NULL on -ENOMEM. */
@@ -36,6 +40,9 @@ struct pod_facts *pod_facts_new(const struct json *pod);
 void pod_facts_free(struct pod_facts *p); /* NULL is fine */
 /* A selector_get_fn over pod_facts. */
 const char *pod_label(const void *pod, const char *key);
+
+/* The number of a named port; 0 when the pod has none of this name and protocol. */
+int64_t pod_port(const struct pod_facts *p, const char *name, const char *protocol);
 
 static inline bool pod_ended(const struct pod_facts *p)
 {
@@ -60,15 +67,17 @@ void pod_index_free(struct pod_index *x); /* NULL is fine */
 void pod_index_change(struct pod_index *x, const struct json *was, const struct json *pod);
 struct pod_facts *pod_index_get(const struct pod_index *x, const char *ns, const char *name);
 
-/* Lists, NULL when empty; walk with POD_GROUP and POD_OF_NODE. */
+/* Lists, NULL when empty; walk with POD_GROUP, POD_OF_NODE and POD_OF_NS. */
 const struct list *pod_index_owned(const struct pod_index *x, const char *owner_uid);
 const struct list *pod_index_orphans(const struct pod_index *x, const char *ns);
 const struct list *pod_index_on_node(const struct pod_index *x, const char *node);
+const struct list *pod_index_in_ns(const struct pod_index *x, const char *ns);
 /* Calls fn for every pod. */
 void pod_index_each(const struct pod_index *x, void (*fn)(void *arg, struct pod_facts *p),
                     void *arg);
 
 #define POD_GROUP(link) CONTAINER_OF(link, struct pod_facts, by_group)
 #define POD_OF_NODE(link) CONTAINER_OF(link, struct pod_facts, by_node)
+#define POD_OF_NS(link) CONTAINER_OF(link, struct pod_facts, by_ns)
 
 #endif
