@@ -53,6 +53,12 @@ static void on_grace_over(void *arg)
     maybe_done(s);
 }
 
+static void on_trim(void *arg)
+{
+    (void)arg;
+    mem_trim();
+}
+
 int http_server_new(const struct http_server_config *cfg, struct http_server **ret)
 {
     struct http_server *s = mem_zalloc(sizeof *s);
@@ -69,6 +75,7 @@ int http_server_new(const struct http_server_config *cfg, struct http_server **r
     list_init(&s->handshakes);
     list_init(&s->conns);
     io_timer_init(cfg->loop, &s->grace, on_grace_over, s);
+    io_timer_init(cfg->loop, &s->trim, on_trim, s);
     io_task_init(&s->done_task, on_done, s);
     *ret = s;
     return 0;
@@ -124,6 +131,7 @@ void http_server_free(struct http_server *s)
         conn_close(CONTAINER_OF(s->conns.next, struct server_conn, link));
     }
     io_timer_stop(&s->grace);
+    io_timer_stop(&s->trim);
     io_task_cancel(&s->done_task);
     mem_free(s);
 }

@@ -28,8 +28,9 @@ struct http_server {
     struct http_server_config cfg;
     struct list listeners, handshakes, conns;
     size_t n_conns, n_handshakes;
+    size_t peak; /* of n_conns since memory was given back last */
     bool stopping;
-    struct io_timer grace;
+    struct io_timer grace, trim;
     struct io_task done_task;
     void (*done)(void *arg);
     void *done_arg;

@@ -12,6 +12,10 @@
 #include "base/metrics.h"
 #include "http_server_private.h"
 
+/* A crowd that goes leaves memory behind: it is given back when half of at least so many are gone. */
+#define TRIM_PEAK 256
+#define TRIM_MS 500
+
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 section 3.4 */
 
 static void free_conn(void *arg)
@@ -49,6 +53,10 @@ static void retire(struct server_conn *c)
     s->n_conns--;
     metric_add(METRIC_HTTP_CONNECTIONS, -1);
     loop_defer(s->cfg.loop, &c->free_task);
+    if (s->peak >= TRIM_PEAK && s->n_conns < s->peak / 2) {
+        s->peak = s->n_conns;
+        io_timer_start(&s->trim, TRIM_MS, 0); /* when those that close now are freed */
+    }
     if (s->stopping && s->n_conns == 0 && s->n_handshakes == 0 && s->done) {
         loop_defer(s->cfg.loop, &s->done_task);
     }
@@ -321,6 +329,7 @@ int conn_serve(struct http_server *s, struct stream *stream, enum http_protocol 
     io_task_init(&c->free_task, free_conn, c);
     list_push_back(&s->conns, &c->link);
     s->n_conns++;
+    s->peak = MAX_OF(s->peak, s->n_conns);
     metric_add(METRIC_HTTP_CONNECTIONS, 1);
     stream_set_events(stream, &conn_events, c);
     stream_read_start(stream);
