@@ -42,6 +42,8 @@ void handler_unchanged(struct handler_op *op, struct store_item *item);
 /* The answer of a dry run. */
 void handler_dry(struct handler_op *op, int http, struct json *obj);
 
+/* handler_pod.c: pods/ephemeralcontainers and pods/resize. */
+void handler_pod_part(struct handler_op *op);
 /* handler_answer.c: what code answers instead of the store. */
 void handler_answer(struct handler_op *op);
 

@@ -289,6 +289,10 @@ void handler_sub(struct handler_op *op)
     case KIND_SUB_FINALIZE:
         finalize(op);
         break;
+    case KIND_SUB_EPHEMERALCONTAINERS:
+    case KIND_SUB_RESIZE:
+        handler_pod_part(op);
+        break;
     default:
         handler_answer(op);
     }

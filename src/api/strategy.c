@@ -23,7 +23,7 @@ struct strategy {
 
 /* ---- pods ---- */
 
-static const char *qos_class(const struct json *spec)
+const char *strategy_qos_class(const struct json *spec)
 {
     static const char *const lists[] = {"initContainers", "containers"};
     static const char *const amounts[] = {"cpu", "memory"};
@@ -57,7 +57,7 @@ static void pod_create(struct arena *a, struct json *obj)
     json_set(spec, "serviceAccount", json_get(spec, "serviceAccountName"));
     struct json *status = json_set(obj, "status", json_object(a));
     json_set_str(status, "phase", "Pending");
-    json_set_str(status, "qosClass", qos_class(spec));
+    json_set_str(status, "qosClass", strategy_qos_class(spec));
 }
 
 static void pod_update(struct arena *a, struct json *obj, const struct json *old, bool status)
@@ -81,6 +81,8 @@ static void pod_validate(struct field_errors *e, const struct json *obj, const s
     validate_pod_spec(e, "spec", json_get(obj, "spec"));
     if (old) {
         validate_pod_update(e, obj, old);
+    } else if (json_len(json_path(obj, "spec.ephemeralContainers")) > 0) {
+        field_error(e, FIELD_FORBIDDEN, "spec.ephemeralContainers", NULL, "cannot be set on create");
     }
 }
 

@@ -24,4 +24,7 @@ void strategy_validate(struct field_errors *e, const struct kind *k, const struc
 /* A PUT must say which version it replaces. */
 bool strategy_needs_version(const struct kind *k);
 
+/* "Guaranteed", "Burstable" or "BestEffort" of a pod's spec. */
+const char *strategy_qos_class(const struct json *spec);
+
 #endif

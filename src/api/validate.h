@@ -40,6 +40,11 @@ void validate_pod_spec(struct field_errors *e, const char *path, const struct js
 /* The whole update of a pod: what may change in its spec. */
 void validate_pod_update(struct field_errors *e, const struct json *pod, const struct json *old);
 
+/* pods/ephemeralcontainers and pods/resize (validate_pod_parts.c). */
+void validate_ephemeral_containers(struct field_errors *e, const struct json *pod,
+                                   const struct json *old);
+void validate_pod_resize(struct field_errors *e, const struct json *pod, const struct json *old);
+
 /* By kind; old is NULL for a create. */
 void validate_deployment(struct field_errors *e, const struct json *obj, const struct json *old);
 void validate_replicaset(struct field_errors *e, const struct json *obj, const struct json *old);

@@ -205,7 +205,7 @@ static void check_amounts(struct pod_check *c, const char *path, const struct js
     }
 }
 
-static void check_resources(struct pod_check *c, const char *path, const struct json *resources)
+void pod_check_resources(struct pod_check *c, const char *path, const struct json *resources)
 {
     const struct json *requests = json_get(resources, "requests");
     const struct json *limits = json_get(resources, "limits");
@@ -266,7 +266,7 @@ void pod_check_container(struct pod_check *c, const char *path, const struct jso
     check_ports(c, path, json_get(o, "ports"));
     check_env(c, path, json_get(o, "env"));
     check_mounts(c, path, json_get(o, "volumeMounts"));
-    check_resources(c, path, json_get(o, "resources"));
+    pod_check_resources(c, path, json_get(o, "resources"));
     const char *restart = json_path_cstr(o, "restartPolicy", NULL);
     if (restart && (!init || !cstr_eq(restart, "Always"))) {
         static const char *const only[] = {"Always", NULL};

@@ -23,6 +23,7 @@ void pod_check_name(struct pod_check *c, const char *path, const struct json *o,
 void pod_check_required(struct pod_check *c, const char *path, const struct json *o,
                         const char *member);
 /* validate_container.c */
+void pod_check_resources(struct pod_check *c, const char *path, const struct json *resources);
 void pod_check_container(struct pod_check *c, const char *path, const struct json *o, bool init);
 
 #endif

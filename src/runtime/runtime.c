@@ -237,6 +237,23 @@ static int open_parts(struct runtime *rt, const struct runtime_config *c, struct
     return cni_new(&setup, &rt->cni, err);
 }
 
+/* Pods that share process numbers want it; the others run without. */
+static void find_pause(struct runtime *rt, const char *wanted)
+{
+    char own[PATH_MAX];
+    ssize_t n = wanted ? -1 : readlink("/proc/self/exe", own, sizeof(own) - 1);
+    if (n > 0) {
+        own[n] = '\0';
+        char *slash = strrchr(own, '/');
+        rt->pause = slash ? mem_printf("%.*s/pause", (int)(slash - own), own) : NULL;
+    } else if (wanted) {
+        rt->pause = mem_strdup(wanted);
+    }
+    if (rt->pause && access(rt->pause, X_OK) < 0) {
+        mem_free(TAKE_PTR(rt->pause));
+    }
+}
+
 static void find_conmon(struct runtime *rt, const char *wanted)
 {
     const char *name = wanted ? wanted : "conmon";
@@ -267,6 +284,7 @@ int runtime_new(struct io_loop *loop, const struct runtime_config *config, struc
         return err_wrap(err, r, "container runtime");
     }
     find_conmon(rt, config->conmon);
+    find_pause(rt, config->pause);
     (void)buf_puts(&rt->notes,
                    cgroup_root_notes(rt->cgroups)); /* sticky; at worst a note is missing */
     *ret = rt;
@@ -289,6 +307,7 @@ void runtime_free(struct runtime *rt)
     mem_free(rt->oci_name);
     mem_free(rt->version);
     mem_free(rt->conmon);
+    mem_free(rt->pause);
     mem_free(rt->problem);
     mem_free(rt);
 }

@@ -46,6 +46,7 @@ struct runtime_config {
     const char *oci_runtime; /* a path or a name in PATH; NULL tries runc, then crun, and takes the
                                 first that can make a container on this machine */
     const char *conmon;      /* "conmon" in PATH */
+    const char *pause;       /* NULL = "pause" beside our own program */
     const char
         *cni_conf_dir; /* "/etc/cni/net.d"; "" = never read one, always use our own network */
     const char *cni_bin_dirs; /* "/opt/cni/bin:/usr/lib/cni" */

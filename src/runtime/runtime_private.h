@@ -15,6 +15,7 @@ struct runtime {
     struct io_loop *loop;
     char *state_dir, *run_dir, *log_dir;
     char *oci_path, *oci_name, *version, *conmon;
+    char *pause;   /* the program; NULL = not installed */
     char *problem; /* NULL = containers can be made */
     struct buf notes;
     struct images *images;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Namespaces of a pod without a process in them. A thread leaves the agent's namespaces (unshare is
- * a thread's own affair for network, IPC and UTS), sets them up and binds /proc/thread-self/ns/X to
- * files:
+ * Namespaces of a pod, without a process in them as long as it shares no process numbers. A thread
+ * leaves the agent's namespaces (unshare is a thread's own affair for network, IPC and UTS), sets
+ * them up and binds /proc/thread-self/ns/X to files:
  *
  *   run_dir/sandboxes/<uid>/{net,ipc,uts}   empty files with a namespace mounted over them
  *   run_dir/sandboxes/<uid>/shm             tmpfs
+ *   run_dir/sandboxes/<uid>/{pid,pause}     a shared PID namespace: sandbox_pause.c
  *   run_dir/sandboxes/<uid>/ready           made last: all of the above is complete
  *
  * After kill -9 halfway `ready` is missing: what is there is unmounted and made anew. After a
@@ -30,10 +31,12 @@
 #include "io/file.h"
 #include "runtime/fs.h"
 #include "runtime/runtime_private.h"
+#include "runtime/sandbox_private.h"
 
 #define SHM_BYTES ((int64_t)64 << 20)
 
 struct sandbox_make {
+    struct runtime *rt;
     const struct sandbox_config *config;
     char dir[PATH_MAX - 64];
     struct err *err;
@@ -153,9 +156,10 @@ static int make_shm(struct sandbox_make *m)
 
 static bool complete(const char *dir, const struct sandbox_config *c)
 {
-    static const char *const names[] = {"net", "uts", "ipc", "shm"};
+    static const char *const names[] = {"net", "uts", "ipc", "shm", "pid"};
     char path[PATH_MAX];
-    const bool wanted[] = {!c->host_network, !c->host_network, !c->host_ipc, !c->host_ipc};
+    const bool wanted[] = {!c->host_network, !c->host_network, !c->host_ipc, !c->host_ipc,
+                           c->share_pid};
     snprintf(path, sizeof(path), "%s/ready", dir);
     if (access(path, F_OK) < 0) {
         return false;
@@ -166,11 +170,12 @@ static bool complete(const char *dir, const struct sandbox_config *c)
             return false;
         }
     }
-    return true;
+    return !c->share_pid || sandbox_pause_alive(dir);
 }
 
 static int clear(const char *dir, struct err *err)
 {
+    sandbox_pause_end(dir);
     int r = fs_unmount_below(dir, err);
     return r == 0 ? fs_remove_tree(AT_FDCWD, dir, err) : r;
 }
@@ -186,6 +191,7 @@ static int create(void *arg, struct err *err)
         r = r == 0 ? dir_make(m->dir, 0700, err) : r;
         r = r == 0 && !m->config->host_ipc ? make_shm(m) : r;
         r = r == 0 ? runtime_in_thread(make_namespaces, m) : r;
+        r = r == 0 && m->config->share_pid ? sandbox_pause_start(m->rt, m->dir, err) : r;
         snprintf(path, sizeof(path), "%s/ready", m->dir);
         r = r == 0 ? file_write_replace(path, "", 0, 0600, err) : r;
         if (r < 0) {
@@ -206,6 +212,7 @@ void sandbox_create(struct runtime *rt, const struct sandbox_config *config, str
         runtime_op_finish(rt, op, -ENOMEM);
         return;
     }
+    m->rt = rt;
     m->config = config;
     sandbox_dir(rt, config->pod_uid, m->dir, sizeof(m->dir));
     runtime_work(rt, create, m, op);
@@ -228,8 +235,9 @@ int sandbox_paths(struct runtime *rt, const struct sandbox_config *c, struct are
         .uts = c->host_network ? arena_strdup(a, "") : fs_join(a, dir, "uts"),
         .ipc = c->host_ipc ? arena_strdup(a, "") : fs_join(a, dir, "ipc"),
         .shm = c->host_ipc ? arena_strdup(a, "/dev/shm") : fs_join(a, dir, "shm"),
+        .pid = c->share_pid ? fs_join(a, dir, "pid") : NULL,
     };
-    if (!p.net || !p.uts || !p.ipc || !p.shm) {
+    if (!p.net || !p.uts || !p.ipc || !p.shm || (c->share_pid && !p.pid)) {
         return -ENOMEM;
     }
     *ret = p;

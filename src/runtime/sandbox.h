@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The namespaces that the containers of a pod share, without a pause process: a thread makes
- * network, IPC and UTS namespaces, brings the loopback up, sets the host name and pins them by bind
- * mounts in run_dir/sandboxes/<uid>/; beside them lies the tmpfs of /dev/shm. All state is in
- * mounts, so it survives the agent, and a reboot removes it.
+ * The namespaces that the containers of a pod share, without a pause process unless they share
+ * their process numbers, too: a thread makes network, IPC and UTS namespaces, brings the loopback
+ * up, sets the host name and pins them by bind mounts in run_dir/sandboxes/<uid>/; beside them lies
+ * the tmpfs of /dev/shm. All state is in mounts, so it survives the agent, and a reboot removes it.
  */
 #ifndef RUNTIME_SANDBOX_H
 #define RUNTIME_SANDBOX_H
@@ -20,7 +20,8 @@ struct sandbox_config {
     const char *hostname; /* cut at 63 characters */
     bool host_network;    /* net and uts are then the host's */
     bool host_ipc;
-    int64_t shm_bytes;                    /* 0 = 64 MiB */
+    bool share_pid;    /* one PID namespace for all containers, held by the program pause */
+    int64_t shm_bytes; /* 0 = 64 MiB */
     const struct sandbox_sysctl *sysctls; /* only of namespaces that are the pod's own */
     size_t sysctls_n;
 };
@@ -28,6 +29,7 @@ struct sandbox_config {
 /* What oci_spec wants: a path, or "" for the host's namespace. */
 struct sandbox_paths {
     char *net, *ipc, *uts, *shm;
+    char *pid; /* NULL without share_pid */
 };
 
 /* Makes what is missing; a sandbox that is complete is left as it is. */

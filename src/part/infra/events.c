@@ -150,7 +150,11 @@ void pod_event(struct pod *p, const char *container_path, const char *type, cons
 
 const char *slot_path(const struct slot *s, char out[160])
 {
-    (void)snprintf(out, 160, "spec.%s{%.100s}", s->init ? "initContainers" : "containers", s->name);
+    (void)snprintf(out, 160, "spec.%s{%.100s}",
+                   s->ephemeral ? "ephemeralContainers"
+                   : s->init    ? "initContainers"
+                                : "containers",
+                   s->name);
     return out;
 }
 

@@ -92,7 +92,7 @@ static void content_changed(struct infra *inf, const char *key)
         p->refresh = true;
         p->retry_at = (struct mono){0};
         for (size_t i = 0; i < p->n_slots; i++) {
-            p->slots[i].retry_at = (struct mono){0};
+            p->slots[i]->retry_at = (struct mono){0};
         }
         pod_wake(p);
     }
@@ -234,9 +234,9 @@ static void images_settled(void *arg)
     MAP_FOR_EACH (slot, &inf->pods) {
         struct pod *p = slot->value;
         for (size_t i = 0; i < p->n_slots; i++) {
-            if (p->slots[i].sm.state == SLOT_WAITING && p->slots[i].reason &&
-                strstr(p->slots[i].reason, "Image")) {
-                p->slots[i].retry_at = (struct mono){0};
+            if (p->slots[i]->sm.state == SLOT_WAITING && p->slots[i]->reason &&
+                strstr(p->slots[i]->reason, "Image")) {
+                p->slots[i]->retry_at = (struct mono){0};
             }
         }
         pod_wake(p);
@@ -269,8 +269,8 @@ static void rotate_logs(void *arg)
     MAP_FOR_EACH (slot, &inf->pods) {
         struct pod *p = slot->value;
         for (size_t i = 0; i < p->n_slots; i++) {
-            if (p->slots[i].sm.state == SLOT_RUNNING) {
-                container_rotate_log(p->slots[i].c);
+            if (p->slots[i]->sm.state == SLOT_RUNNING) {
+                container_rotate_log(p->slots[i]->c);
             }
         }
     }
@@ -339,8 +339,8 @@ void infra_stop(struct infra *inf)
     MAP_FOR_EACH (slot, &inf->pods) {
         struct pod *p = slot->value;
         for (size_t i = 0; i < p->n_slots; i++) {
-            probes_stop(&p->slots[i]);
-            hook_cancel(&p->slots[i]);
+            probes_stop(p->slots[i]);
+            hook_cancel(p->slots[i]);
         }
     }
 }

@@ -89,7 +89,7 @@ struct slot {
     struct pod *pod;
     const struct json *spec; /* in pod->obj; renewed with it */
     char *name;
-    bool init, sidecar;
+    bool init, sidecar, ephemeral;
     struct sm sm;
     struct container *c;              /* the newest attempt; NULL: never tried */
     struct container *previous;       /* the one before, for its logs and its last state */
@@ -150,7 +150,9 @@ struct pod {
     struct sm sm;
     struct arena arena; /* of obj */
     struct json *obj;   /* as in the replica; NULL: only remains of a pod are known */
-    struct slot *slots; /* init containers, then the others */
+    /* Init containers, the others, then ephemeral ones in the order in which they came; the
+     * pointers stay when some are added. */
+    struct slot **slots;
     size_t n_slots;
     struct io_task step;
     struct io_timer timer; /* the next step that must not be missed */
@@ -180,9 +182,9 @@ struct pod {
     struct list tokens; /* pod_tokens.c */
     bool tokens_known;
     struct mono tokens_until; /* how long the start waits for the first ones; 0 = not yet begun */
-    struct list stale; /* arenas of older objects that an operation still borrows from */
-    struct list found; /* containers that the runtime found, before the slots are made */
-    size_t dead;       /* loose operations: containers that are being removed or stopped */
+    struct list stale;        /* arenas of older objects that an operation still borrows from */
+    struct list found;        /* containers that the runtime found, before the slots are made */
+    size_t dead;              /* loose operations: containers that are being removed or stopped */
 };
 
 /* pod.c */
@@ -221,8 +223,10 @@ struct fact_end slot_end(struct infra *inf, struct arena *a, struct container *c
                          const char *message);
 
 /* slot.c */
-void slot_init(struct slot *s, struct pod *p, const struct json *spec, bool init);
-void slot_fini(struct slot *s);
+enum slot_role { SLOT_INIT, SLOT_MAIN, SLOT_EPHEMERAL };
+struct slot *slot_new(struct pod *p, const struct json *spec,
+                      enum slot_role role); /* NULL: no memory */
+void slot_free(struct slot *s);             /* NULL is fine */
 /* Takes a container that was found at the start. */
 void slot_adopt(struct slot *s, struct container *c);
 /* Starts it when it is due; WAITING only. */

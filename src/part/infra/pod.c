@@ -78,7 +78,7 @@ void pod_free(struct pod *p)
     io_timer_stop(&p->timer);
     pod_tokens_free(p, /* erase= */ false);
     for (size_t i = 0; i < p->n_slots; i++) {
-        slot_fini(&p->slots[i]);
+        slot_free(p->slots[i]);
     }
     while (!list_empty(&p->found)) {
         struct found *f = CONTAINER_OF(list_pop_front(&p->found), struct found, link);
@@ -145,16 +145,23 @@ void pod_wake_at(struct pod *p, struct mono at)
 
 /* ---- the object ---- */
 
-static size_t count_slots(const struct json *spec)
-{
-    return json_len(json_get(spec, "initContainers")) + json_len(json_get(spec, "containers"));
-}
+static const struct {
+    const char *list;
+    enum slot_role role;
+} roles[] = {{"spec.initContainers", SLOT_INIT},
+             {"spec.containers", SLOT_MAIN},
+             {"spec.ephemeralContainers", SLOT_EPHEMERAL}};
 
 static const struct json *slot_spec(const struct json *obj, size_t i)
 {
-    const struct json *init = json_path(obj, "spec.initContainers");
-    size_t n = json_len(init);
-    return i < n ? json_at(init, i) : json_at(json_path(obj, "spec.containers"), i - n);
+    for (size_t r = 0; r < ARRAY_SIZE(roles); r++) {
+        const struct json *list = json_path(obj, roles[r].list);
+        if (i < json_len(list)) {
+            return json_at(list, i);
+        }
+        i -= json_len(list);
+    }
+    return NULL;
 }
 
 static void hand_over_found(struct pod *p)
@@ -170,17 +177,26 @@ static void hand_over_found(struct pod *p)
     }
 }
 
+/* Makes the slots that are missing: all at first, later those of new ephemeral containers. */
 static void make_slots(struct pod *p)
 {
-    size_t inits = json_len(json_path(p->obj, "spec.initContainers"));
-    p->n_slots = count_slots(json_get(p->obj, "spec"));
-    p->slots = mem_zalloc((p->n_slots + 1) * sizeof(*p->slots));
-    if (!p->slots) {
-        p->n_slots = 0; /* the next update tries again */
-        return;
+    size_t n = 0, at = 0;
+    for (size_t r = 0; r < ARRAY_SIZE(roles); r++) {
+        n += json_len(json_path(p->obj, roles[r].list));
     }
-    for (size_t i = 0; i < p->n_slots; i++) {
-        slot_init(&p->slots[i], p, slot_spec(p->obj, i), i < inits);
+    struct slot **slots = n > p->n_slots ? mem_realloc(p->slots, n * sizeof(struct slot *)) : NULL;
+    if (!slots) {
+        return; /* nothing is new, or no memory: the next update tries again */
+    }
+    p->slots = slots;
+    for (size_t r = 0; r < ARRAY_SIZE(roles); r++) {
+        JSON_FOR_EACH (c, json_path(p->obj, roles[r].list)) {
+            struct slot *s = at == p->n_slots ? slot_new(p, c, roles[r].role) : NULL;
+            if (s) {
+                p->slots[p->n_slots++] = s;
+            }
+            at++;
+        }
     }
     hand_over_found(p);
 }
@@ -212,12 +228,10 @@ void pod_update(struct pod *p, const struct store_item *item)
         time_parse(json_text(json_path(obj, "status.startTime")), &start) == 0) {
         p->start_time = start;
     }
-    if (!p->slots) {
-        make_slots(p);
-    }
     for (size_t i = 0; i < p->n_slots; i++) {
-        p->slots[i].spec = slot_spec(obj, i);
+        p->slots[i]->spec = slot_spec(obj, i);
     }
+    make_slots(p);
     pod_wake(p);
 }
 
@@ -253,8 +267,8 @@ void pod_forget_found(struct pod *p)
 struct slot *pod_slot(struct pod *p, const char *name)
 {
     for (size_t i = 0; i < p->n_slots; i++) {
-        if (cstr_eq(p->slots[i].name, name)) {
-            return &p->slots[i];
+        if (cstr_eq(p->slots[i]->name, name)) {
+            return p->slots[i];
         }
     }
     return NULL;
@@ -339,7 +353,7 @@ static bool any_alive(const struct pod *p)
 {
     bool alive = false;
     for (size_t i = 0; i < p->n_slots; i++) {
-        alive |= slot_alive(&p->slots[i]);
+        alive |= slot_alive(p->slots[i]);
     }
     return alive;
 }
@@ -348,7 +362,10 @@ static bool mains_finished(const struct pod *p)
 {
     size_t mains = 0;
     for (size_t i = 0; i < p->n_slots; i++) {
-        const struct slot *s = &p->slots[i];
+        const struct slot *s = p->slots[i];
+        if (s->ephemeral) {
+            continue;
+        }
         if (!s->init && !slot_finished(s)) {
             return false;
         }
@@ -369,15 +386,15 @@ static void begin(struct pod *p)
     } else if (mains_finished(p) || (any_alive(p) && pod_adopt_sandbox(p))) {
         p->refresh = true;
         for (size_t i = 0; i < p->n_slots; i++) {
-            p->slots[i].sandbox_began |= p->slots[i].c != NULL;
+            p->slots[i]->sandbox_began |= p->slots[i]->c != NULL;
         }
         sm_move(&p->sm, POD_RUNNING);
     } else {
         /* A new sandbox: what had ended with the old one runs again, init containers first. */
         metric_add(METRIC_POD_STARTS, 1);
         for (size_t i = 0; i < p->n_slots; i++) {
-            if (p->slots[i].init || !slot_finished(&p->slots[i])) {
-                slot_rearm(&p->slots[i]);
+            if (p->slots[i]->init || !slot_finished(p->slots[i])) {
+                slot_rearm(p->slots[i]);
             }
         }
         sm_move(&p->sm, POD_VOLUMES);
@@ -397,7 +414,7 @@ static void begin_ending(struct pod *p)
 static void restart_changed(struct pod *p)
 {
     for (size_t i = 0; i < p->n_slots; i++) {
-        struct slot *s = &p->slots[i];
+        struct slot *s = p->slots[i];
         struct arena a;
         arena_init(&a, 0);
         if (s->sm.state == SLOT_RUNNING && s->spec_mark &&
@@ -420,8 +437,8 @@ enum init_result { INIT_DONE, INIT_BUSY, INIT_FAILED };
 
 static enum init_result run_init(struct pod *p, bool mains_began)
 {
-    for (size_t i = 0; i < p->n_slots && p->slots[i].init; i++) {
-        struct slot *s = &p->slots[i];
+    for (size_t i = 0; i < p->n_slots && p->slots[i]->init; i++) {
+        struct slot *s = p->slots[i];
         if (mains_began && !s->sidecar) {
             continue;
         }
@@ -453,7 +470,8 @@ static void run(struct pod *p)
         pod_refresh(p);
     }
     for (size_t i = 0; i < p->n_slots; i++) {
-        mains_began |= !p->slots[i].init && p->slots[i].sandbox_began;
+        const struct slot *s = p->slots[i];
+        mains_began |= !s->init && !s->ephemeral && s->sandbox_began;
     }
     restart_changed(p);
     enum init_result init = run_init(p, mains_began);
@@ -465,11 +483,12 @@ static void run(struct pod *p)
         return;
     }
     for (size_t i = 0; i < p->n_slots; i++) {
-        struct slot *s = &p->slots[i];
+        struct slot *s = p->slots[i];
         if (!s->init && s->sm.state == SLOT_EXITED && !slot_finished(s)) {
             slot_rearm(s);
         }
-        if (!s->init && s->sm.state == SLOT_WAITING) {
+        bool due = !s->init && (!s->ephemeral || mains_began);
+        if (due && s->sm.state == SLOT_WAITING) {
             slot_try_start(s);
         }
     }
@@ -502,7 +521,7 @@ static bool stop_some(struct pod *p, bool sidecars, int64_t left_us)
 {
     bool alive = false;
     for (size_t i = p->n_slots; i-- > 0;) {
-        struct slot *s = &p->slots[i];
+        struct slot *s = p->slots[i];
         if (s->sidecar == sidecars && slot_alive(s)) {
             slot_stop(s, left_us, "Stopping container");
             alive = true;

@@ -214,6 +214,7 @@ static void sandbox_config(struct pod *p, struct arena *a, struct sandbox_config
         .hostname = pod_hostname(a, p->obj, p->inf->hostname),
         .host_network = host_network(p),
         .host_ipc = json_path_true(p->obj, "spec.hostIPC", false),
+        .share_pid = json_path_true(p->obj, "spec.shareProcessNamespace", false),
         .sysctls = sysctls,
         .sysctls_n = n,
     };
@@ -228,11 +229,6 @@ static void start_sandbox(struct pod *p)
     const char *problem = runtime_problem(p->inf->runtime);
     if (problem) {
         setup_failed(p, "FailedCreatePodSandBox", "Failed to create pod sandbox: ", problem);
-        return;
-    }
-    if (json_path_true(p->obj, "spec.shareProcessNamespace", false)) {
-        setup_failed(p, "FailedCreatePodSandBox", "Failed to create pod sandbox: ",
-                     "shareProcessNamespace is not supported yet");
         return;
     }
     if (!config) {
@@ -369,7 +365,7 @@ static size_t gather_ports(struct pod *p, struct cni_port *ports, size_t room)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->n_slots; i++) {
-        JSON_FOR_EACH (port, json_get(p->slots[i].spec, "ports")) {
+        JSON_FOR_EACH (port, json_get(p->slots[i]->spec, "ports")) {
             int64_t host = json_path_i64(port, "hostPort", 0);
             const char *protocol = json_path_cstr(port, "protocol", "TCP");
             if (host <= 0 || n == room) {
@@ -546,8 +542,8 @@ static void remove_cgroups(struct pod *p)
 static void forget_all(struct pod *p)
 {
     for (size_t i = 0; i < p->n_slots; i++) {
-        slot_forget(&p->slots[i], &p->slots[i].c);
-        slot_forget(&p->slots[i], &p->slots[i].previous);
+        slot_forget(p->slots[i], &p->slots[i]->c);
+        slot_forget(p->slots[i], &p->slots[i]->previous);
     }
     pod_forget_found(p);
 }
@@ -556,7 +552,7 @@ static bool slots_busy(const struct pod *p)
 {
     bool busy = false;
     for (size_t i = 0; i < p->n_slots; i++) {
-        busy |= slot_alive(&p->slots[i]) || p->slots[i].op_busy;
+        busy |= slot_alive(p->slots[i]) || p->slots[i]->op_busy;
     }
     return busy;
 }
@@ -589,7 +585,7 @@ static void end(struct pod *p)
 {
     if (p->teardown == 0) {
         for (size_t i = 0; i < p->n_slots; i++) {
-            slot_stop(&p->slots[i], pod_grace_us(p), "Stopping container"); /* sidecars */
+            slot_stop(p->slots[i], pod_grace_us(p), "Stopping container"); /* sidecars */
         }
         if (slots_busy(p)) {
             return;

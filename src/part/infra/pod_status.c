@@ -84,7 +84,7 @@ static const char *last_phase(const struct fact_pod *f)
     for (size_t i = 0; i < f->n_slots; i++) {
         const struct fact_slot *s = &f->slots[i];
         const struct fact_end *e = s->state == FACT_TERMINATED ? &s->end : &s->last;
-        if (!s->sidecar && e->valid && e->exit_code != 0) {
+        if (!s->sidecar && !s->ephemeral && e->valid && e->exit_code != 0) {
             return "Failed";
         }
     }
@@ -102,7 +102,9 @@ const char *pod_status_phase(const struct fact_pod *f)
         return last_phase(f);
     }
     for (size_t i = 0; i < f->n_slots; i++) {
-        (f->slots[i].init ? count_init : count_main)(&f->slots[i], &t);
+        if (!f->slots[i].ephemeral) {
+            (f->slots[i].init ? count_init : count_main)(&f->slots[i], &t);
+        }
     }
     if (t.init_failed > 0 && cstr_eq(policy, "Never")) {
         return "Failed";
@@ -196,14 +198,16 @@ static struct json *slot_json(struct arena *a, const struct fact_slot *s)
     json_set_str(o, "name", json_path_cstr(s->spec, "name", ""));
     json_set(o, "state", state_json(a, s));
     json_set(o, "lastState", s->last.valid ? end_json(a, &s->last) : json_object(a));
-    json_set_bool(o, "ready", s->ready);
+    json_set_bool(o, "ready", s->ready && !s->ephemeral);
     json_set_int(o, "restartCount", s->restart_count);
     json_set_str(o, "image", image);
     json_set_str(o, "imageID", s->image_id ? s->image_id : "");
     if (s->container_id && *s->container_id) {
         json_set_str(o, "containerID", s->container_id);
     }
-    json_set_bool(o, "started", s->started);
+    if (!s->ephemeral) {
+        json_set_bool(o, "started", s->started);
+    }
     add_mounts(a, o, s->spec);
     return o;
 }
@@ -251,7 +255,7 @@ static struct verdict containers_ready(struct arena *a, const struct fact_pod *f
     struct names unready = {.arena = a};
     for (size_t i = 0; i < f->n_slots; i++) {
         const struct fact_slot *s = &f->slots[i];
-        if ((!s->init || s->sidecar) && !s->ready) {
+        if ((!s->init || s->sidecar) && !s->ephemeral && !s->ready) {
             add_name(&unready, s);
         }
     }
@@ -367,8 +371,9 @@ struct json *pod_status_make(struct arena *a, const struct fact_pod *f, struct w
     set_time(status, "startTime", f->start_time);
     for (size_t i = 0; i < f->n_slots; i++) {
         const struct fact_slot *s = &f->slots[i];
-        struct json *list =
-            json_ensure_array(status, s->init ? "initContainerStatuses" : "containerStatuses");
+        struct json *list = json_ensure_array(status, s->ephemeral ? "ephemeralContainerStatuses"
+                                                      : s->init    ? "initContainerStatuses"
+                                                                   : "containerStatuses");
         json_push(list, slot_json(a, s));
     }
     json_set_str(status, "qosClass", qos ? qos : pod_qos_class(f->pod));

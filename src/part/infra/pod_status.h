@@ -23,6 +23,7 @@ struct fact_end {
 struct fact_slot {
     const struct json *spec; /* the container */
     bool init, sidecar;      /* sidecar: an init container with restartPolicy Always */
+    bool ephemeral;          /* counts for nothing */
     enum fact_state state;
     const char *reason, *message;                /* WAITING */
     struct wall started_at;                      /* RUNNING */

@@ -51,6 +51,7 @@ static void slot_facts(struct slot *s, struct arena *a, struct fact_slot *f)
         .spec = s->spec,
         .init = s->init,
         .sidecar = s->sidecar,
+        .ephemeral = s->ephemeral,
         .image = st ? st->image_name : NULL,
         .image_id = st ? st->image_id : NULL,
         .container_id = st ? container_id(inf, a, st) : NULL,
@@ -85,7 +86,7 @@ static void slot_facts(struct slot *s, struct arena *a, struct fact_slot *f)
 static bool is_last_word(const struct pod *p)
 {
     for (size_t i = 0; i < p->n_slots; i++) {
-        if (slot_alive(&p->slots[i])) {
+        if (slot_alive(p->slots[i])) {
             return false;
         }
     }
@@ -102,7 +103,7 @@ void pod_tell(struct pod *p)
     arena_init(&a, 0);
     struct fact_slot *slots = arena_zalloc(&a, (p->n_slots + 1) * sizeof(*slots));
     for (size_t i = 0; slots && i < p->n_slots; i++) {
-        slot_facts(&p->slots[i], &a, &slots[i]);
+        slot_facts(p->slots[i], &a, &slots[i]);
     }
     struct fact_pod f = {
         .pod = p->obj,

@@ -39,21 +39,32 @@ static void on_exit_cb(void *arg, struct container *c);
 
 /* ---- lifetime ---- */
 
-void slot_init(struct slot *s, struct pod *p, const struct json *spec, bool init)
+struct slot *slot_new(struct pod *p, const struct json *spec, enum slot_role role)
 {
     char label[64];
+    struct slot *s = mem_zalloc(sizeof(*s));
+    char *name = s ? mem_strdup(json_path_cstr(spec, "name", "")) : NULL;
+    if (!name) {
+        mem_free(s);
+        return NULL;
+    }
     s->pod = p;
     s->spec = spec;
-    s->name = mem_strdup(json_path_cstr(spec, "name", ""));
-    s->init = init;
-    s->sidecar = init && cstr_eq(json_path_cstr(spec, "restartPolicy", ""), "Always");
+    s->name = name;
+    s->init = role == SLOT_INIT;
+    s->ephemeral = role == SLOT_EPHEMERAL;
+    s->sidecar = s->init && cstr_eq(json_path_cstr(spec, "restartPolicy", ""), "Always");
     s->attempt = -1;
-    (void)snprintf(label, sizeof(label), "container %s/%s", p->name, s->name ? s->name : "?");
+    (void)snprintf(label, sizeof(label), "container %s/%s", p->name, s->name);
     sm_init(&s->sm, states, SLOT_STATE_NR, SLOT_WAITING, label);
+    return s;
 }
 
-void slot_fini(struct slot *s)
+void slot_free(struct slot *s)
 {
+    if (!s) {
+        return;
+    }
     probes_stop(s);
     hook_cancel(s);
     if (s->c) {
@@ -68,6 +79,7 @@ void slot_fini(struct slot *s)
     mem_free(s->reason);
     mem_free(s->message);
     mem_free(s->spec_mark);
+    mem_free(s);
 }
 
 /* ---- loose operations ---- */
@@ -140,6 +152,9 @@ bool slot_finished(const struct slot *s)
     if (s->sm.state != SLOT_EXITED || s->sidecar) {
         return false;
     }
+    if (s->ephemeral) {
+        return true;
+    }
     if (cstr_eq(policy, "Never")) {
         return true;
     }
@@ -178,8 +193,10 @@ static void adopt_running(struct slot *s)
 {
     const struct container_status *st = container_status(s->c);
     const struct json *old = NULL;
-    JSON_FOR_EACH (i, json_path(s->pod->obj, s->init ? "status.initContainerStatuses"
-                                                     : "status.containerStatuses")) {
+    const char *list = s->ephemeral ? "status.ephemeralContainerStatuses"
+                       : s->init    ? "status.initContainerStatuses"
+                                    : "status.containerStatuses";
+    JSON_FOR_EACH (i, json_path(s->pod->obj, list)) {
         const char *id = json_path_cstr(i, "containerID", "");
         if (strstr(id, st->id)) {
             old = i;

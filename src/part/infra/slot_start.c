@@ -333,6 +333,21 @@ static int make_security(struct maker *m, struct err *err)
 
 /* ---- namespaces ---- */
 
+/* An ephemeral container sees the processes of its target. */
+static int join_target(struct maker *m, struct err *err)
+{
+    const char *name = json_path_cstr(m->spec, "targetContainerName", "");
+    struct slot *target = *name ? pod_slot(m->pod, name) : NULL;
+    if (!*name) {
+        return 0;
+    }
+    if (!target || target->sm.state != SLOT_RUNNING) {
+        return err_set(err, -E_INVAL, "target container \"%s\" is not running", name);
+    }
+    m->oci->pid = arena_printf(m->arena, "/proc/%d/ns/pid", (int)container_status(target->c)->pid);
+    return 0;
+}
+
 static int make_namespaces(struct maker *m, struct err *err)
 {
     struct sandbox_paths paths;
@@ -341,6 +356,7 @@ static int make_namespaces(struct maker *m, struct err *err)
         .hostname = pod_hostname(m->arena, m->pod->obj, m->pod->inf->hostname),
         .host_network = json_path_true(m->pod->obj, "spec.hostNetwork", false),
         .host_ipc = json_path_true(m->pod->obj, "spec.hostIPC", false),
+        .share_pid = json_path_true(m->pod->obj, "spec.shareProcessNamespace", false),
     };
     int rc = sandbox_paths(m->pod->inf->runtime, &config, m->arena, &paths);
     if (rc < 0) {
@@ -350,8 +366,8 @@ static int make_namespaces(struct maker *m, struct err *err)
     m->oci->ipc = paths.ipc;
     m->oci->uts = paths.uts;
     m->oci->shm = paths.shm;
-    m->oci->pid = json_path_true(m->pod->obj, "spec.hostPID", false) ? "" : NULL;
-    return 0;
+    m->oci->pid = json_path_true(m->pod->obj, "spec.hostPID", false) ? "" : paths.pid;
+    return m->oci->pid ? 0 : join_target(m, err);
 }
 
 /* ---- all ---- */

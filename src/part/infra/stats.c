@@ -188,7 +188,7 @@ static void add_pod(struct look *l, struct json *list, struct pod *p)
     set_time(o, "startTime", p->start_time);
     struct json *containers = json_ensure_array(o, "containers");
     for (size_t i = 0; i < p->n_slots && group; i++) {
-        add_container(l, containers, &p->slots[i], group);
+        add_container(l, containers, p->slots[i], group);
     }
     (void)add_group(l, o, group); /* a pod whose containers have not begun has none */
     json_push(list, o);
