@@ -645,6 +645,13 @@ static int add_old_log(void *arg, int dir_fd, const char *name)
     return 0;
 }
 
+int container_set_limits(struct container *c, const struct cgroup_limits *l, struct err *err)
+{
+    return c->st.state == CONTAINER_RUNNING
+               ? cgroup_make(c->rt->cgroups, c->cgroup, l, err)
+               : err_set(err, -E_CONFLICT, "container %s is not running", c->st.name);
+}
+
 /* Keeps the newest `keep` rotated files. */
 static void drop_old_logs(const char *path, size_t keep)
 {

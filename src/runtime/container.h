@@ -16,6 +16,7 @@
 #define RUNTIME_CONTAINER_H
 
 #include "base/clock.h"
+#include "runtime/cgroup.h"
 #include "runtime/images.h"
 #include "runtime/oci_spec.h"
 #include "runtime/runtime.h"
@@ -109,6 +110,9 @@ void container_detach(struct container *c);
 typedef void container_found_fn(void *arg, struct container *c);
 void container_adopt_all(struct runtime *rt, container_found_fn *found, void *arg,
                          struct runtime_op *op);
+
+/* New bounds for a running container's group. */
+int container_set_limits(struct container *c, const struct cgroup_limits *l, struct err *err);
 
 /* The layer directories of all containers that have a record, NULL-terminated, in the arena:
  * images_gc() keeps them. */

@@ -102,6 +102,7 @@ struct slot {
     struct mono ended;      /* when c ended, or the last look for its image */
     char *reason, *message; /* while WAITING */
     char *spec_mark;        /* what c was started from */
+    char *applied;          /* its resources in force, as JSON; "" = none, NULL = not known */
     bool started, ready;
     bool sandbox_began; /* it was started in the pod's present sandbox */
     bool stop_wanted;   /* STARTING: end it as soon as it runs */
@@ -171,6 +172,7 @@ struct pod {
     bool told_gone;    /* its end is in the outbox */
     bool failed;       /* ended by the node */
     const char *fail_reason;
+    const char *resize; /* why wanted resources are not in force (status.resize); NULL: they are */
     char *fail_message;
     char ip_texts[CNI_IPS][64];
     const char *ips[POD_IPS]; /* NULL-terminated */
@@ -215,6 +217,11 @@ void pod_setup(struct pod *p);
 void pod_teardown(struct pod *p);
 bool pod_adopt_sandbox(struct pod *p);
 void pod_refresh(struct pod *p);
+int pod_make_cgroup(struct pod *p, struct err *err); /* or sets its bounds anew */
+
+/* pod_resize.c */
+void pod_resize(struct pod *p);              /* RUNNING only */
+void slot_resources_applied(struct slot *s); /* those of its spec are in force */
 
 /* pod_tell.c */
 void pod_tell(struct pod *p);
@@ -251,6 +258,8 @@ struct slot_plan;
 /* Everything that container_new() wants; -E_* and a reason for status.waiting on failure. */
 int slot_config(struct slot *s, struct arena *a, struct image *image, struct container_config *ret,
                 const char **ret_reason, struct err *err);
+/* The bounds of its own group. */
+void slot_limits(struct slot *s, struct cgroup_limits *ret);
 /* Sub paths to make before the start; NULL with *ret_rc 0 when there are none. */
 void *slot_subpaths(struct slot *s, struct arena *a, int *ret_rc, struct err *err);
 int slot_subpaths_work(void *plan, struct err *err);

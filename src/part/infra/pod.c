@@ -474,6 +474,7 @@ static void run(struct pod *p)
         mains_began |= !s->init && !s->ephemeral && s->sandbox_began;
     }
     restart_changed(p);
+    pod_resize(p);
     enum init_result init = run_init(p, mains_began);
     if (init == INIT_FAILED) {
         begin_ending(p);

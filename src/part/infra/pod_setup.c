@@ -162,7 +162,7 @@ static enum cgroup_qos qos_of(const struct json *pod)
                                          : QOS_BEST_EFFORT;
 }
 
-static int make_cgroup(struct pod *p, struct err *err)
+int pod_make_cgroup(struct pod *p, struct err *err)
 {
     struct cgroup_root *root = runtime_cgroups(p->inf->runtime);
     struct sums s = {.all_cpu = true, .all_memory = true};
@@ -236,7 +236,7 @@ static void start_sandbox(struct pod *p)
                      "Failed to create pod sandbox: ", "out of memory");
         return;
     }
-    if (make_cgroup(p, &err) < 0) {
+    if (pod_make_cgroup(p, &err) < 0) {
         setup_failed(p, "FailedCreatePodContainer",
                      "unable to ensure pod container exists: ", err.text);
         return;

@@ -191,6 +191,18 @@ static void add_mounts(struct arena *a, struct json *o, const struct json *spec)
     }
 }
 
+/* What the node has granted, and what is in force (pods/resize). */
+static void add_resources(struct arena *a, struct json *o, const struct fact_slot *s)
+{
+    struct json *applied = NULL;
+    if (s->state != FACT_RUNNING || !s->applied || !*s->applied ||
+        json_parse(a, str_of(s->applied), NULL, &applied, NULL) < 0 || json_len(applied) == 0) {
+        return;
+    }
+    json_set(o, "allocatedResources", json_clone(a, json_get(applied, "requests")));
+    json_set(o, "resources", applied);
+}
+
 static struct json *slot_json(struct arena *a, const struct fact_slot *s)
 {
     struct json *o = json_object(a);
@@ -209,6 +221,7 @@ static struct json *slot_json(struct arena *a, const struct fact_slot *s)
         json_set_bool(o, "started", s->started);
     }
     add_mounts(a, o, s->spec);
+    add_resources(a, o, s);
     return o;
 }
 
@@ -376,6 +389,7 @@ struct json *pod_status_make(struct arena *a, const struct fact_pod *f, struct w
                                                                    : "containerStatuses");
         json_push(list, slot_json(a, s));
     }
+    json_set_str(status, "resize", f->resize);
     json_set_str(status, "qosClass", qos ? qos : pod_qos_class(f->pod));
     return arena_failed(a) ? NULL : status;
 }

@@ -31,6 +31,7 @@ struct fact_slot {
     struct fact_end last;                        /* the run before */
     const char *image, *image_id, *container_id; /* "" when it never ran */
     int restart_count;
+    const char *applied; /* the resources in force, as JSON; "" or NULL = none */
     bool started, ready;
 };
 
@@ -45,6 +46,7 @@ struct fact_pod {
     bool failed;                  /* ended by the node (a deadline, ...) */
     bool ended;                   /* deleted, and nothing of it runs any more */
     const char *reason, *message; /* of that; NULL otherwise */
+    const char *resize;           /* status.resize, or NULL */
 };
 
 /* The whole new status; conditions that a node does not write are kept from the pod's old status.

@@ -52,6 +52,7 @@ static void slot_facts(struct slot *s, struct arena *a, struct fact_slot *f)
         .init = s->init,
         .sidecar = s->sidecar,
         .ephemeral = s->ephemeral,
+        .applied = s->applied,
         .image = st ? st->image_name : NULL,
         .image_id = st ? st->image_id : NULL,
         .container_id = st ? container_id(inf, a, st) : NULL,
@@ -117,6 +118,7 @@ void pod_tell(struct pod *p)
         .ended = is_last_word(p) && obj_deleting(p->obj),
         .reason = p->fail_reason,
         .message = p->fail_message,
+        .resize = p->resize,
     };
     struct json *status = slots ? pod_status_make(&a, &f, wall_now()) : NULL;
     int rc = status

@@ -79,6 +79,7 @@ void slot_free(struct slot *s)
     mem_free(s->reason);
     mem_free(s->message);
     mem_free(s->spec_mark);
+    mem_free(s->applied);
     mem_free(s);
 }
 
@@ -207,6 +208,11 @@ static void adopt_running(struct slot *s)
         s->started && (!json_get(s->spec, "readinessProbe") || json_path_true(old, "ready", false));
     s->sandbox_began = true;
     set_text(&s->spec_mark, container_note(s->c));
+    /* What an earlier agent has told is in force; "" makes the next look apply the spec's. */
+    struct buf told = BUF_INIT;
+    (void)(json_get(old, "resources") ? json_print(&told, json_get(old, "resources")) : 0);
+    set_text(&s->applied, buf_len(&told) ? buf_data(&told) : "");
+    buf_fini(&told);
     sm_move(&s->sm, SLOT_RUNNING);
     probes_start(s);
 }
@@ -434,6 +440,7 @@ static void create(struct slot *s, const struct container_config *config, const 
     s->released = s->stop_wanted = s->exited_early = s->prepared = false;
     s->started = s->ready = false;
     set_text(&s->spec_mark, mark);
+    slot_resources_applied(s);
     container_on_exit(c, on_exit_cb, s);
     sm_move(&s->sm, SLOT_STARTING);
     slot_event(s, "Normal", "Created", "Created container: %s", s->name);

@@ -214,22 +214,36 @@ static int make_mounts(struct maker *m, struct err *err)
 
 /* ---- resources ---- */
 
+void slot_limits(struct slot *s, struct cgroup_limits *ret)
+{
+    const struct json *limits = json_path(s->spec, "resources.limits");
+    const struct json *cpu = json_path(s->spec, "resources.requests.cpu");
+    int64_t cpu_limit = quantity_json_milli(json_get(limits, "cpu"));
+    *ret = (struct cgroup_limits){
+        .cpu_shares = cgroup_shares(cpu ? quantity_json_milli(cpu) : cpu_limit),
+        .cpu_quota_us = cgroup_quota_us(cpu_limit),
+        .cpu_period_us = cpu_limit > 0 ? 100000 : 0,
+        .memory_limit = quantity_json_value(json_get(limits, "memory")),
+    };
+}
+
 static void make_resources(struct maker *m)
 {
     const struct json *limits = json_path(m->spec, "resources.limits");
     const struct json *requests = json_path(m->spec, "resources.requests");
-    const struct json *cpu = json_get(requests, "cpu"), *memory = json_get(requests, "memory");
-    int64_t cpu_limit = quantity_json_milli(json_get(limits, "cpu"));
+    const struct json *memory = json_get(requests, "memory");
+    struct cgroup_limits own;
     int64_t memory_limit = quantity_json_value(json_get(limits, "memory"));
     const char *class = pod_qos_class(m->pod->obj);
     enum cgroup_qos qos = cstr_eq(class, "Guaranteed")  ? QOS_GUARANTEED
                           : cstr_eq(class, "Burstable") ? QOS_BURSTABLE
                                                         : QOS_BEST_EFFORT;
+    slot_limits(m->slot, &own);
     m->oci->resources = (struct oci_resources){
-        .cpu_shares = cgroup_shares(cpu ? quantity_json_milli(cpu) : cpu_limit),
-        .cpu_quota_us = cgroup_quota_us(cpu_limit),
-        .cpu_period_us = cpu_limit > 0 ? 100000 : 0,
-        .memory_limit = memory_limit,
+        .cpu_shares = own.cpu_shares,
+        .cpu_quota_us = own.cpu_quota_us,
+        .cpu_period_us = own.cpu_period_us,
+        .memory_limit = own.memory_limit,
     };
     m->oci->oom_score_adj = cgroup_oom_score_adj(
         qos, memory ? quantity_json_value(memory) : memory_limit, m->pod->inf->memory_bytes);
