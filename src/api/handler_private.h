@@ -65,6 +65,8 @@ void handler_delete(struct handler_op *op);
 void handler_delete_collection(struct handler_op *op);
 void handler_collection_cancel(struct handler_op *op);
 bool handler_last_gone(const struct json *obj); /* nothing keeps a deleted object any more */
+/* handler_evict.c */
+void handler_evict(struct handler_op *op);
 /* handler_sub.c */
 void handler_sub(struct handler_op *op); /* scale, binding, eviction, finalize */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subresources other than status: scale, binding, eviction, finalize. Streams are in exec_proxy.c.
+/* Subresources other than status: scale, binding, finalize. Eviction is in handler_evict.c, streams
+ * are in exec_proxy.c.
  */
 #include "api/handler_private.h"
 
@@ -210,39 +211,6 @@ static void binding(struct handler_op *op)
     handler_put(op, obj, op->old_rev, 201, created_status);
 }
 
-/* ---- eviction: a deletion with the options of its body ---- */
-
-static void eviction_done(struct handler_op *op)
-{
-    op->done = *(handler_done_fn **)op->impl;
-    if (op->http < 300) {
-        store_item_unref(op->item);
-        op->item = NULL;
-        op->http = 201;
-        op->result = status_success(op->arena, 201, /* about= */ NULL);
-    }
-    op->done(op);
-}
-
-static void eviction(struct handler_op *op)
-{
-    const struct json *o = json_get(op->body, "deleteOptions");
-    handler_done_fn **done = arena_alloc(op->arena, sizeof(*done));
-    if (op->verb != HANDLER_CREATE) {
-        not_allowed(op);
-        return;
-    }
-    if (!done) {
-        handler_fail_code(op, -E_NOMEM, "out of memory");
-        return;
-    }
-    handler_read_delete_options(op, o);
-    *done = op->done;
-    op->impl = done;
-    op->done = eviction_done;
-    handler_delete(op);
-}
-
 /* ---- finalize: the namespace controller takes its mark off ---- */
 
 static void finalize(struct handler_op *op)
@@ -284,7 +252,11 @@ void handler_sub(struct handler_op *op)
         binding(op);
         break;
     case KIND_SUB_EVICTION:
-        eviction(op);
+        if (op->verb == HANDLER_CREATE) {
+            handler_evict(op);
+        } else {
+            not_allowed(op);
+        }
         break;
     case KIND_SUB_FINALIZE:
         finalize(op);

@@ -3,6 +3,7 @@
 #include "api/server_boot.h"
 
 #include "api/auth/rbac_defaults.h"
+#include "api/handler_private.h"
 #include "api/object.h"
 #include "api/server_private.h"
 #include "base/log.h"
@@ -34,19 +35,19 @@ static void boot_done(struct handler_op *op)
     boot_free(b);
 }
 
-int server_boot_write(struct api_server *s, enum handler_verb verb, const struct kind *k,
-                      const struct json *body)
+static struct boot_write *boot_new(struct api_server *s, enum handler_verb verb,
+                                   const struct kind *k, const struct json *body)
 {
     struct boot_write *b = mem_zalloc(sizeof(*b));
     if (!b) {
-        return -E_NOMEM;
+        return NULL;
     }
     arena_init(&b->arena, 0);
     list_init(&b->link);
     struct json *copy = json_clone(&b->arena, body);
     if (!copy) {
         boot_free(b);
-        return -E_NOMEM;
+        return NULL;
     }
     b->op = (struct handler_op){.server = s,
                                 .arena = &b->arena,
@@ -59,7 +60,28 @@ int server_boot_write(struct api_server *s, enum handler_verb verb, const struct
                                 .done = boot_done,
                                 .arg = b};
     list_push_back(&s->boot, &b->link);
+    return b;
+}
+
+int server_boot_write(struct api_server *s, enum handler_verb verb, const struct kind *k,
+                      const struct json *body)
+{
+    struct boot_write *b = boot_new(s, verb, k, body);
+    if (!b) {
+        return -E_NOMEM;
+    }
     handler_run(&b->op);
+    return 0;
+}
+
+int server_boot_put(struct api_server *s, const struct kind *k, const struct json *obj,
+                    int64_t expected)
+{
+    struct boot_write *b = boot_new(s, HANDLER_UPDATE, k, obj);
+    if (!b) {
+        return -E_NOMEM;
+    }
+    handler_put(&b->op, b->op.body, expected, 200, NULL);
     return 0;
 }
 

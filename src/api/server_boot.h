@@ -20,4 +20,8 @@ void server_boot_cancel(struct api_server *s);
 int server_boot_write(struct api_server *s, enum handler_verb verb, const struct kind *k,
                       const struct json *body);
 
+/* The same for an object as it is to be stored (storage form), over the revision that it has. */
+int server_boot_put(struct api_server *s, const struct kind *k, const struct json *obj,
+                    int64_t expected);
+
 #endif

@@ -11,10 +11,13 @@
 #include "pod_index.h"
 
 static const struct controller_ops *const all_controllers[] = {
-    &deployment_controller, &endpoints_controller,       &event_ttl_controller,
-    &garbage_controller,    &namespace_controller,       &node_controller,
-    &pod_gc_controller,     &replicaset_controller,      &role_aggregation_controller,
-    &scheduler_controller,  &service_account_controller, &taint_controller,
+    &deployment_controller, &disruption_controller,
+    &endpoints_controller,  &event_ttl_controller,
+    &garbage_controller,    &namespace_controller,
+    &node_controller,       &pod_gc_controller,
+    &replicaset_controller, &role_aggregation_controller,
+    &scheduler_controller,  &service_account_controller,
+    &taint_controller,
 };
 _Static_assert(ARRAY_SIZE(all_controllers) <= CONTROLLERS_MAX, "raise CONTROLLERS_MAX");
 
@@ -48,8 +51,8 @@ const struct known_kinds *known_kinds(void)
 struct informer *orchestrator_informer(struct orchestrator *o, const struct kind *kind)
 {
     for (size_t i = 0; i < o->watched_n; i++) {
-        if (o->watched[i].kind == kind) {
-            return o->watched[i].informer;
+        if (o->watched[i]->kind == kind) {
+            return o->watched[i]->informer;
         }
     }
     return NULL;
@@ -102,44 +105,107 @@ static void tell_synced(void *arg)
 static void one_synced(void *arg)
 {
     struct watched *w = arg;
-    w->synced = true;
-    if (++w->o->synced_n == w->o->watched_n) {
+    if (!w->late && ++w->o->synced_n == w->o->started_n) {
         loop_defer(w->o->loop, &w->o->synced_task);
     }
 }
 
 bool orchestrator_synced(const struct orchestrator *o)
 {
-    return o->synced_n == o->watched_n;
+    return o->synced_n >= o->started_n;
 }
+
+/* ---- what is watched ---- */
 
 static bool is_watched(const struct kind *k)
 {
-    return k->stored && k->storage == k && (k->verbs & KIND_LIST) && (k->verbs & KIND_WATCH);
+    return k->stored && !k->retired && kind_is_primary(k) && (k->verbs & KIND_LIST) &&
+           (k->verbs & KIND_WATCH);
+}
+
+static int watch_kind(struct orchestrator *o, const struct kind *kind, bool late)
+{
+    struct watched **list = mem_realloc(o->watched, (o->watched_n + 1) * sizeof(struct watched *));
+    struct watched *w = list ? mem_zalloc(sizeof(*w)) : NULL;
+    o->watched = list ? list : o->watched;
+    if (!w) {
+        return -E_NOMEM;
+    }
+    *w = (struct watched){.kind = kind, .o = o, .late = late};
+    struct informer_opts opts = {.kind = kind, .changed = changed, .synced = one_synced, .arg = w};
+    o->watched[o->watched_n++] = w;
+    o->started_n += !late;
+    w->informer = informer_new(o->client, o->loop, &opts);
+    return w->informer ? 0 : -E_NOMEM;
 }
 
 static int start_informers(struct orchestrator *o)
 {
     size_t n;
     const struct kind *const *kinds = kinds_all(&n);
-    o->watched = mem_zalloc((n + 1) * sizeof(*o->watched));
-    if (!o->watched) {
-        return -E_NOMEM;
-    }
     for (size_t i = 0; i < n; i++) {
-        if (is_watched(kinds[i])) {
-            struct watched *w = &o->watched[o->watched_n++];
-            w->kind = kinds[i];
-            w->o = o;
-            struct informer_opts opts = {
-                .kind = w->kind, .changed = changed, .synced = one_synced, .arg = w};
-            w->informer = informer_new(o->client, o->loop, &opts);
-            if (!w->informer) {
-                return -E_NOMEM;
-            }
+        if (is_watched(kinds[i]) && watch_kind(o, kinds[i], /* late= */ kinds[i]->custom) < 0) {
+            return -E_NOMEM;
         }
     }
     return 0;
+}
+
+static bool is_gone(void *arg, struct api_item *item)
+{
+    changed(arg, item, NULL);
+    return true;
+}
+
+/* Whether another version of the same objects is served. */
+static bool has_heir(const struct kind *kind)
+{
+    size_t n;
+    const struct kind *const *kinds = kinds_all(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (kinds[i] != kind && strcmp(kinds[i]->plural, kind->plural) == 0 &&
+            strcmp(kinds[i]->group, kind->group) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A kind that is not served any more has no objects; those that the copy still has are gone, unless
+ * another version shows them. */
+static void unwatch(struct orchestrator *o, size_t i)
+{
+    struct watched *w = o->watched[i];
+    o->watched[i] = o->watched[--o->watched_n];
+    if (!has_heir(w->kind)) {
+        informer_each(w->informer, NULL, is_gone, w);
+    }
+    informer_free(w->informer);
+    mem_free(w);
+}
+
+static void follow_kinds(void *arg)
+{
+    struct orchestrator *o = arg;
+    size_t n;
+    for (size_t i = o->watched_n; i-- > 0;) {
+        if (!is_watched(o->watched[i]->kind)) {
+            unwatch(o, i);
+        }
+    }
+    const struct kind *const *kinds = kinds_all(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (kinds[i]->custom && is_watched(kinds[i]) && !orchestrator_informer(o, kinds[i]) &&
+            watch_kind(o, kinds[i], /* late= */ true) < 0) {
+            log_error("orchestrator: out of memory, %s are not watched", kinds[i]->plural);
+        }
+    }
+}
+
+static void kinds_have_changed(void *arg)
+{
+    struct orchestrator *o = arg;
+    loop_defer(o->loop, &o->kinds_task);
 }
 
 static int start_controllers(struct orchestrator *o)
@@ -179,11 +245,14 @@ struct orchestrator *orchestrator_start(struct api_client *client, struct io_loo
     o->opts = opts ? *opts : (struct orchestrator_opts){0};
     set_defaults(&o->opts);
     io_task_init(&o->synced_task, tell_synced, o);
+    io_task_init(&o->kinds_task, follow_kinds, o);
+    o->kinds = (struct kinds_listener){.changed = kinds_have_changed, .arg = o};
     o->pods = pod_index_new();
     if (!o->pods || start_controllers(o) < 0 || start_informers(o) < 0) {
         orchestrator_stop(o);
         return NULL;
     }
+    kinds_listen(&o->kinds);
     return o;
 }
 
@@ -192,13 +261,16 @@ void orchestrator_stop(struct orchestrator *o)
     if (!o) {
         return;
     }
+    kinds_unlisten(&o->kinds);
     io_task_cancel(&o->synced_task);
+    io_task_cancel(&o->kinds_task);
     for (size_t i = 0; i < o->controllers_n; i++) {
         controller_fini(o->controllers[i]);
         mem_free(o->controllers[i]);
     }
     for (size_t i = 0; i < o->watched_n; i++) {
-        informer_free(o->watched[i].informer);
+        informer_free(o->watched[i]->informer);
+        mem_free(o->watched[i]);
     }
     mem_free(o->watched);
     pod_index_free(o->pods);

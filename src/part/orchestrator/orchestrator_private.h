@@ -65,15 +65,17 @@ struct watched {
     const struct kind *kind;
     struct informer *informer;
     struct orchestrator *o;
-    bool synced;
+    bool late; /* of a custom kind: nobody waits for its first list */
 };
 
 struct orchestrator {
     struct api_client *client;
     struct io_loop *loop;
     struct orchestrator_opts opts;
-    struct watched *watched; /* every stored kind that can be listed and watched */
-    size_t watched_n, synced_n;
+    struct watched **watched; /* every stored kind that can be listed and watched */
+    size_t watched_n, started_n, synced_n;
+    struct kinds_listener kinds; /* custom kinds come and go */
+    struct io_task kinds_task;
     struct pod_index *pods;
     struct controller *controllers[CONTROLLERS_MAX];
     size_t controllers_n;
@@ -98,9 +100,9 @@ typedef void controller_done_fn(struct controller *c, void *arg, int code, const
 void controller_run(struct controller *c, struct arena *arena, struct plan *plan,
                     controller_done_fn *done, void *arg);
 
-extern const struct controller_ops endpoints_controller, namespace_controller, deployment_controller,
-    replicaset_controller, scheduler_controller, node_controller, taint_controller,
-    garbage_controller, pod_gc_controller, event_ttl_controller, service_account_controller,
-    role_aggregation_controller;
+extern const struct controller_ops disruption_controller, endpoints_controller,
+    namespace_controller, deployment_controller, replicaset_controller, scheduler_controller,
+    node_controller, taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
+    service_account_controller, role_aggregation_controller;
 
 #endif
