@@ -80,7 +80,7 @@ static bool is_node(const struct send *s)
 /* A merge patch leaves absent members alone, so what may go away is named. */
 static struct json *status_patch(struct arena *a, const struct send *s, const struct json *object)
 {
-    static const char *const optional[] = {"reason", "message"};
+    static const char *const optional[] = {"resize", "reason", "message"};
     struct json *patch = json_object(a), *status = json_clone(a, json_get(object, "status"));
     for (size_t i = 0; !is_node(s) && i < ARRAY_SIZE(optional); i++) {
         if (status && !json_get(status, optional[i])) {
