@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "api/object.h"
+#include "api/patch.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "garbage.h"
@@ -250,6 +251,9 @@ static void changed(struct controller *c, const struct change *change)
 static enum owner_state state_of(struct garbage_ctrl *g, const struct gc_object *o,
                                  const struct gc_ref *ref)
 {
+    if (map_get(&g->absent, str_of(ref->uid))) {
+        return OWNER_ABSENT; /* also when its kind has gone meanwhile */
+    }
     struct informer *inf = ref->kind ? orchestrator_informer(g->base.o, ref->kind) : NULL;
     if (!inf || (ref->kind->namespaced && !o->ns[0])) {
         return OWNER_SOLID; /* not known here, or a reference that cannot be right */
@@ -259,7 +263,7 @@ static enum owner_state state_of(struct garbage_ctrl *g, const struct gc_object 
         const struct gc_object *owner = map_get(&g->objects, str_of(ref->uid));
         return owner && owner->deleting && owner->foreground ? OWNER_WAITING : OWNER_SOLID;
     }
-    return map_get(&g->absent, str_of(ref->uid)) ? OWNER_ABSENT : OWNER_UNVERIFIED;
+    return OWNER_UNVERIFIED;
 }
 
 static void plan_verify(struct garbage_ctrl *g, struct plan *plan, const struct gc_object *o,
@@ -280,13 +284,42 @@ static void plan_verify(struct garbage_ctrl *g, struct plan *plan, const struct 
 
 /* ---- patches ---- */
 
-static void plan_object_patch(struct plan *plan, const struct gc_object *o, struct json *patch,
-                              unsigned wave)
+/* Custom kinds have no strategic merge: the lists as they shall be, if the object is still as it
+ * was seen. NULL when it is not seen any more. */
+static struct json *merge_form(struct garbage_ctrl *g, struct plan *plan, const struct gc_object *o,
+                               const struct json *patch)
 {
+    static const char *const lists[] = {"ownerReferences", "finalizers"};
+    struct informer *inf = orchestrator_informer(g->base.o, o->kind);
+    const struct api_item *item = inf ? informer_get(inf, o->ns, o->name) : NULL;
+    struct json *object = item ? api_item_parse(item, plan->arena) : NULL, *after;
+    struct err err;
+    if (!object || patch_strategic(plan->arena, o->kind->type, json_get(object, "metadata"),
+                                   json_get(patch, "metadata"), &after, &err) < 0) {
+        return NULL;
+    }
+    struct json *out = json_object(plan->arena), *meta = obj_meta(out);
+    json_set_str(meta, "uid", o->uid);
+    json_set_str(meta, "resourceVersion", obj_rv(object));
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        struct json *list = json_get(after, lists[i]);
+        json_set(meta, lists[i], json_len(list) ? list : json_null(plan->arena));
+    }
+    return out;
+}
+
+static void plan_object_patch(struct garbage_ctrl *g, struct plan *plan, const struct gc_object *o,
+                              struct json *patch, unsigned wave)
+{
+    bool custom = o->kind->custom;
     json_set_str(obj_meta(patch), "uid", o->uid);
-    struct action *a =
-        plan_patch(plan, o->kind, arena_strdup(plan->arena, o->ns),
-                   arena_strdup(plan->arena, o->name), NULL, API_PATCH_STRATEGIC, patch);
+    patch = custom ? merge_form(g, plan, o, patch) : patch;
+    if (!patch) {
+        return;
+    }
+    struct action *a = plan_patch(plan, o->kind, arena_strdup(plan->arena, o->ns),
+                                  arena_strdup(plan->arena, o->name), NULL,
+                                  custom ? API_PATCH_MERGE : API_PATCH_STRATEGIC, patch);
     a->flags = ACTION_F_ABSENT_OK;
     a->wave = wave;
 }
@@ -299,13 +332,13 @@ static void add_unlink(struct plan *plan, struct json *patch, const char *uid)
     json_push(json_ensure_array(obj_meta(patch), "ownerReferences"), ref);
 }
 
-static void plan_remove_finalizer(struct plan *plan, const struct gc_object *o, const char *name,
-                                  unsigned wave)
+static void plan_remove_finalizer(struct garbage_ctrl *g, struct plan *plan,
+                                  const struct gc_object *o, const char *name, unsigned wave)
 {
     struct json *patch = json_object(plan->arena);
     json_push(json_ensure_array(obj_meta(patch), "$deleteFromPrimitiveList/finalizers"),
               json_string(plan->arena, name));
-    plan_object_patch(plan, o, patch, wave);
+    plan_object_patch(g, plan, o, patch, wave);
 }
 
 /* ---- reconcile ---- */
@@ -317,10 +350,10 @@ static void orphan_dependents(struct garbage_ctrl *g, struct plan *plan, const s
         LIST_FOR_EACH (l, dependents) {
             struct json *patch = json_object(plan->arena);
             add_unlink(plan, patch, o->uid);
-            plan_object_patch(plan, CONTAINER_OF(l, struct gc_ref, link)->from, patch, 0);
+            plan_object_patch(g, plan, CONTAINER_OF(l, struct gc_ref, link)->from, patch, 0);
         }
     }
-    plan_remove_finalizer(plan, o, ORPHAN, 1);
+    plan_remove_finalizer(g, plan, o, ORPHAN, 1);
 }
 
 static void wait_for_dependents(struct garbage_ctrl *g, struct plan *plan,
@@ -338,7 +371,7 @@ static void wait_for_dependents(struct garbage_ctrl *g, struct plan *plan,
         }
     }
     if (!blocked) {
-        plan_remove_finalizer(plan, o, FOREGROUND, 0);
+        plan_remove_finalizer(g, plan, o, FOREGROUND, 0);
     }
 }
 
@@ -381,7 +414,7 @@ static int judge(struct garbage_ctrl *g, struct plan *plan, const struct gc_obje
                 add_unlink(plan, patch, o->refs[i].uid);
             }
         }
-        plan_object_patch(plan, o, patch, 0);
+        plan_object_patch(g, plan, o, patch, 0);
         break;
     case GARBAGE_DELETE_BACKGROUND:
         plan_removal(plan, o, "Background");

@@ -108,10 +108,10 @@ static int gather_all(struct controller *c, const char *ns, struct arena *a,
         return -E_NOMEM;
     }
     for (size_t i = 0; i < c->o->watched_n; i++) {
-        if (has_content(c->o->watched[i].kind)) {
+        if (has_content(c->o->watched[i]->kind)) {
             struct gather g = {.arena = a, .content = &v[in->n++]};
-            g.content->kind = c->o->watched[i].kind;
-            informer_each(c->o->watched[i].informer, ns, take, &g);
+            g.content->kind = c->o->watched[i]->kind;
+            informer_each(c->o->watched[i]->informer, ns, take, &g);
             if (g.failed) {
                 return -E_NOMEM;
             }
@@ -139,8 +139,8 @@ static struct verified *verified_of(struct namespace_ctrl *nc, const char *key)
 static void plan_verify(struct controller *c, struct plan *plan, const char *ns)
 {
     for (size_t i = 0; i < c->o->watched_n; i++) {
-        if (has_content(c->o->watched[i].kind)) {
-            struct action *a = plan_get(plan, c->o->watched[i].kind, ns, NULL);
+        if (has_content(c->o->watched[i]->kind)) {
+            struct action *a = plan_get(plan, c->o->watched[i]->kind, ns, NULL);
             a->req.verb = API_LIST;
             a->req.limit = 1;
         }
