@@ -30,11 +30,11 @@ struct role_def {
     struct rule_def rules[RULES_MAX];
 };
 
+/* Sorted by name, as the rules of aggregated roles are. */
 static const struct role_def roles[] = {
-    {"cluster-admin", .rules = {{"*", "*", "*", NULL}, {"*", NULL, NULL, "*"}}},
     {"admin", .aggregate = "admin"},
+    {"cluster-admin", .rules = {{"*", "*", "*", NULL}, {"*", NULL, NULL, "*"}}},
     {"edit", .label = "admin", .aggregate = "edit"},
-    {"view", .label = "edit", .aggregate = "view"},
     {"system:aggregate-to-admin", .label = "admin",
      .rules = {{"create", "authorization.k8s.io", "localsubjectaccessreviews", NULL},
                {ALL_VERBS, GROUP, "rolebindings,roles", NULL}}},
@@ -125,6 +125,7 @@ static const struct role_def roles[] = {
      .rules = {{"get", NULL, NULL,
                 "/.well-known/openid-configuration,/.well-known/openid-configuration/,"
                 "/openid/v1/jwks,/openid/v1/jwks/"}}},
+    {"view", .label = "edit", .aggregate = "view"},
 };
 
 /* A binding has the name of its role. */
@@ -175,6 +176,59 @@ static void put_labels(struct json *o, const char *list)
     }
 }
 
+static void put_rules(struct json *rules, const struct role_def *def)
+{
+    for (size_t i = 0; i < RULES_MAX && def->rules[i].verbs; i++) {
+        struct json *rule = json_push(rules, json_object(rules ? rules->arena : NULL));
+        put_texts(rule, "verbs", def->rules[i].verbs);
+        put_texts(rule, "apiGroups", def->rules[i].groups);
+        put_texts(rule, "resources", def->rules[i].resources);
+        put_texts(rule, "nonResourceURLs", def->rules[i].urls);
+    }
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    struct str rest = str_of(list), one;
+    while (rest.n) {
+        (void)str_cut(rest, ',', &one, &rest);
+        if (str_is(one, word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the controller will find, so that the roles serve from the first moment: the rules of the
+ * roles that are aggregated, of which some are themselves (view in edit in admin: depth ends it).
+ */
+static void put_aggregated(struct json *rules, const char *to, int depth)
+{
+    static const int depth_max = 3;
+    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+        if (!has_word(roles[i].label, to)) {
+            continue;
+        }
+        if (roles[i].aggregate && depth < depth_max) {
+            put_aggregated(rules, roles[i].aggregate, depth + 1);
+        } else {
+            put_rules(rules, &roles[i]);
+        }
+    }
+}
+
+/* The first of equal ones stays. */
+static void drop_repeated(struct json *rules)
+{
+    for (size_t i = 0; i < json_len(rules); i++) {
+        for (size_t k = json_len(rules) - 1; k > i; k--) {
+            if (json_equal(json_at(rules, i), json_at(rules, k))) {
+                json_remove(rules, k);
+            }
+        }
+    }
+}
+
 static struct json *role_tree(struct arena *a, const struct role_def *def)
 {
     struct json *o = head(a, "ClusterRole", def->name);
@@ -186,13 +240,12 @@ static struct json *role_tree(struct arena *a, const struct role_def *def)
         json_set_str(json_ensure_object(selector, "matchLabels"),
                      arena_printf(a, AGGREGATE "%s", def->aggregate), "true");
     }
-    struct json *rules = def->rules[0].verbs ? json_ensure_array(o, "rules") : NULL;
-    for (size_t i = 0; i < RULES_MAX && def->rules[i].verbs; i++) {
-        struct json *rule = json_push(rules, json_object(a));
-        put_texts(rule, "verbs", def->rules[i].verbs);
-        put_texts(rule, "apiGroups", def->rules[i].groups);
-        put_texts(rule, "resources", def->rules[i].resources);
-        put_texts(rule, "nonResourceURLs", def->rules[i].urls);
+    struct json *rules = json_ensure_array(o, "rules");
+    if (def->aggregate) {
+        put_aggregated(rules, def->aggregate, 0);
+        drop_repeated(rules);
+    } else {
+        put_rules(rules, def);
     }
     return arena_failed(a) ? NULL : o;
 }
