@@ -277,8 +277,8 @@ void handler_create(struct handler_op *op)
     struct json *obj = in_order(op->arena, kind_to_storage(op->arena, op->kind, body));
     const struct kind *k = form_of(op);
     set_defaults(op, obj);
-    strategy_create(op->arena, k, obj);
     create_metadata(op, obj);
+    strategy_create(op->arena, k, obj);
     if (arena_failed(op->arena)) {
         handler_fail_code(op, -E_NOMEM, "out of memory");
         return;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * autoscaling/v1 HorizontalPodAutoscaler over autoscaling/v2 (pkg/apis/autoscaling/v1/conversion.go):
- * version 1 knows one measure, the use of CPU. Everything else travels in annotations, with the
- * names that version 1 has for it, so that nothing is lost on a way there and back.
+ * autoscaling/v1 HorizontalPodAutoscaler over autoscaling/v2
+ * (pkg/apis/autoscaling/v1/conversion.go): version 1 knows one measure, the use of CPU. Everything
+ * else travels in annotations, with the names that version 1 has for it, so that nothing is lost on
+ * a way there and back.
  */
 #include "api/kind_private.h"
 
@@ -18,13 +19,11 @@ struct naming {
     const char *v1, *v2; /* v2: a path below the measure */
 };
 
-static const struct naming object_names[] = {{"target", "describedObject"},
-                                             {"metricName", "metric.name"},
-                                             {"selector", "metric.selector"},
-                                             {"targetValue", "target.value"},
-                                             {"averageValue", "target.averageValue"},
-                                             {"currentValue", "current.value"},
-                                             {"averageValue", "current.averageValue"}};
+static const struct naming object_names[] = {
+    {"target", "describedObject"},           {"metricName", "metric.name"},
+    {"selector", "metric.selector"},         {"targetValue", "target.value"},
+    {"averageValue", "target.averageValue"}, {"currentValue", "current.value"},
+    {"averageValue", "current.averageValue"}};
 static const struct naming pods_names[] = {{"metricName", "metric.name"},
                                            {"selector", "metric.selector"},
                                            {"targetAverageValue", "target.averageValue"},
@@ -36,12 +35,10 @@ static const struct naming resource_names[] = {
     {"targetAverageValue", "target.averageValue"},
     {"currentAverageUtilization", "current.averageUtilization"},
     {"currentAverageValue", "current.averageValue"}};
-static const struct naming external_names[] = {{"metricName", "metric.name"},
-                                               {"metricSelector", "metric.selector"},
-                                               {"targetValue", "target.value"},
-                                               {"targetAverageValue", "target.averageValue"},
-                                               {"currentValue", "current.value"},
-                                               {"currentAverageValue", "current.averageValue"}};
+static const struct naming external_names[] = {
+    {"metricName", "metric.name"},     {"metricSelector", "metric.selector"},
+    {"targetValue", "target.value"},   {"targetAverageValue", "target.averageValue"},
+    {"currentValue", "current.value"}, {"currentAverageValue", "current.averageValue"}};
 
 static const struct {
     const char *member;
@@ -179,8 +176,7 @@ struct json *kind_scaler_to_v1(struct arena *a, const struct json *obj)
     }
     put(out, PREFIX "metrics", metrics(a, rest, true, false));
     put(out, PREFIX "behavior", json_get(spec, "behavior"));
-    put(out, PREFIX "current-metrics",
-        metrics(a, json_get(status, "currentMetrics"), true, true));
+    put(out, PREFIX "current-metrics", metrics(a, json_get(status, "currentMetrics"), true, true));
     put(out, PREFIX "conditions", json_get(status, "conditions"));
     if (target) {
         json_set(spec, "targetCPUUtilizationPercentage", json_clone(a, target));

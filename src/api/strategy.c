@@ -6,20 +6,10 @@
 #include "api/name.h"
 #include "api/object.h"
 #include "api/quantity.h"
-#include "api/validate.h"
+#include "api/rules/rules.h"
 #include "base/buf.h"
 #include "base/encode.h"
 #include "base/mem.h"
-
-struct strategy {
-    const char *kind;
-    validate_name_fn *check_name;
-    void (*create)(struct arena *a, struct json *obj);
-    void (*update)(struct arena *a, struct json *obj, const struct json *old, bool status);
-    void (*validate)(struct field_errors *e, const struct json *obj, const struct json *old);
-    bool needs_version;
-    bool status_moves_metadata; /* a write of /status may change labels and annotations */
-};
 
 /* ---- pods ---- */
 
@@ -82,7 +72,8 @@ static void pod_validate(struct field_errors *e, const struct json *obj, const s
     if (old) {
         validate_pod_update(e, obj, old);
     } else if (json_len(json_path(obj, "spec.ephemeralContainers")) > 0) {
-        field_error(e, FIELD_FORBIDDEN, "spec.ephemeralContainers", NULL, "cannot be set on create");
+        field_error(e, FIELD_FORBIDDEN, "spec.ephemeralContainers", NULL,
+                    "cannot be set on create");
     }
 }
 
@@ -160,24 +151,90 @@ static void definition_update(struct arena *a, struct json *obj, const struct js
 
 /* ---- all of them ---- */
 
-static const struct strategy strategies[] = {
-    {"ClusterRole", .check_name = name_check_path_segment},
-    {"ClusterRoleBinding", .check_name = name_check_path_segment},
-    {"ConfigMap", .validate = validate_configmap},
-    {"CustomResourceDefinition", .create = definition_create, .update = definition_update,
-     .validate = crd_definition_validate},
-    {"Deployment", .create = deployment_create, .validate = validate_deployment},
-    {"Event", .validate = validate_event},
-    {"Lease", .validate = validate_lease, .needs_version = true},
-    {"Namespace", .check_name = name_check_dns_label, .create = namespace_create,
-     .update = namespace_update, .validate = validate_namespace},
-    {"Node", .validate = validate_node, .status_moves_metadata = true},
-    {"Pod", .create = pod_create, .update = pod_update, .validate = pod_validate,
-     .status_moves_metadata = true},
-    {"ReplicaSet", .create = replicaset_create, .validate = validate_replicaset},
-    {"Role", .check_name = name_check_path_segment},
-    {"RoleBinding", .check_name = name_check_path_segment},
-    {"Secret", .create = secret_strings, .update = secret_update, .validate = validate_secret},
+static const struct strategy config_map = {
+    .group = "", .kind = "ConfigMap", .validate = validate_configmap};
+static const struct strategy definition = {.group = "apiextensions.k8s.io",
+                                           .kind = "CustomResourceDefinition",
+                                           .create = definition_create,
+                                           .update = definition_update,
+                                           .validate = crd_definition_validate};
+static const struct strategy deployment = {.group = "apps",
+                                           .kind = "Deployment",
+                                           .create = deployment_create,
+                                           .validate = validate_deployment};
+static const struct strategy event = {.group = "", .kind = "Event", .validate = validate_event};
+static const struct strategy lease = {.group = "coordination.k8s.io",
+                                      .kind = "Lease",
+                                      .validate = validate_lease,
+                                      .needs_version = true};
+static const struct strategy namespace = {.group = "",
+                                          .kind = "Namespace",
+                                          .check_name = name_check_dns_label,
+                                          .create = namespace_create,
+                                          .update = namespace_update,
+                                          .validate = validate_namespace};
+static const struct strategy node = {
+    .group = "", .kind = "Node", .validate = validate_node, .status_moves_metadata = true};
+static const struct strategy pod = {.group = "",
+                                    .kind = "Pod",
+                                    .create = pod_create,
+                                    .update = pod_update,
+                                    .validate = pod_validate,
+                                    .status_moves_metadata = true};
+static const struct strategy replica_set = {.group = "apps",
+                                            .kind = "ReplicaSet",
+                                            .create = replicaset_create,
+                                            .validate = validate_replicaset};
+static const struct strategy secret = {.group = "",
+                                       .kind = "Secret",
+                                       .create = secret_strings,
+                                       .update = secret_update,
+                                       .validate = validate_secret};
+
+static const struct strategy *const strategies[] = {
+    &config_map,
+    &definition,
+    &deployment,
+    &event,
+    &lease,
+    &namespace,
+    &node,
+    &pod,
+    &replica_set,
+    &secret,
+    &rules_autoscaler,
+    &rules_certificate_request,
+    &rules_cluster_role,
+    &rules_cluster_role_binding,
+    &rules_controller_revision,
+    &rules_cron_job,
+    &rules_csi_driver,
+    &rules_csi_node,
+    &rules_daemon_set,
+    &rules_disruption_budget,
+    &rules_endpoint_slice,
+    &rules_endpoints,
+    &rules_flow_schema,
+    &rules_ingress,
+    &rules_ingress_class,
+    &rules_job,
+    &rules_limit_range,
+    &rules_mutating_webhooks,
+    &rules_network_policy,
+    &rules_pod_template,
+    &rules_priority_class,
+    &rules_priority_level,
+    &rules_resource_quota,
+    &rules_role,
+    &rules_role_binding,
+    &rules_runtime_class,
+    &rules_service,
+    &rules_stateful_set,
+    &rules_storage_class,
+    &rules_validating_webhooks,
+    &rules_volume,
+    &rules_volume_attachment,
+    &rules_volume_claim,
 };
 
 static const struct strategy *find(const struct kind *k)
@@ -187,8 +244,8 @@ static const struct strategy *find(const struct kind *k)
         return &plain; /* whatever its name is */
     }
     for (size_t i = 0; i < ARRAY_SIZE(strategies); i++) {
-        if (cstr_eq(strategies[i].kind, k->kind)) {
-            return &strategies[i];
+        if (cstr_eq(strategies[i]->kind, k->kind) && cstr_eq(strategies[i]->group, k->group)) {
+            return strategies[i];
         }
     }
     return &plain;
@@ -202,16 +259,6 @@ void strategy_create(struct arena *a, const struct kind *k, struct json *obj)
     }
     if (k->custom && k->crd->has_status) {
         (void)json_del(obj, "status");
-    }
-}
-
-static void keep(struct json *obj, const struct json *old, const char *member)
-{
-    struct json *v = json_get(old, member);
-    if (v) {
-        json_set(obj, member, v);
-    } else {
-        (void)json_del(obj, member);
     }
 }
 
@@ -242,7 +289,7 @@ void strategy_update(struct arena *a, const struct kind *k, struct json *obj,
     if (status) {
         only_status(obj, old, s->status_moves_metadata);
     } else if (kind_has_status(k)) {
-        keep(obj, old, "status");
+        rule_keep(obj, old, "status");
     }
     if (s->update) {
         s->update(a, obj, old, status);
@@ -258,8 +305,9 @@ void strategy_validate(struct field_errors *e, const struct kind *k, const struc
     if (old) {
         validate_metadata_update(e, obj, old);
     }
-    if (s->validate && !status) {
-        s->validate(e, obj, old);
+    rule_validate_fn *validate = status ? s->validate_status : s->validate;
+    if (validate) {
+        validate(e, obj, old);
     }
     if (k->custom) {
         crd_validate_object(e, k, obj, old);

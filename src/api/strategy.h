@@ -12,7 +12,8 @@
 #include "api/kind.h"
 #include "api/status.h"
 
-/* Fills what the kind fills and drops what a client may not set. metadata is already done. */
+/* Fills what the kind fills and drops what a client may not set. metadata is already done (name,
+ * uid). The rules of single kinds are constants in rules/. */
 void strategy_create(struct arena *a, const struct kind *k, struct json *obj);
 /* obj is what the client wants, old what there is. status: the write goes to /status. Members of
  * obj that this write may not touch are taken from old. */

@@ -62,7 +62,7 @@ extern const struct strategy
 /* ---- what they share (checks.c) ---- */
 
 /* A path, or another text, in the arena of e; never NULL. */
-const char *rule_at(struct field_errors *e, const char *fmt, ...)
+const char *rule_path(struct field_errors *e, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* "Required value" when the text at o.member is empty. True when it is there. */
 bool rule_required(struct field_errors *e, const char *path, const struct json *o,
