@@ -30,6 +30,7 @@ struct checker {
 };
 
 static void check(struct checker *k, struct ast *e);
+static const struct cel_type *finish(struct arena *a, const struct cel_type *t);
 
 /* ---- types under substitution ---- */
 
@@ -79,7 +80,7 @@ static bool occurs(const struct cel_type *var, const struct cel_type *in)
     if (in == var) {
         return true;
     }
-    if (!is_parameterised(in->kind)) {
+    if (!is_parameterised(in->kind) && in->kind != CEL_TYPE) {
         return false;
     }
     return occurs(var, cel_type_elem(in)) || (in->kind == CEL_MAP && occurs(var, cel_type_key(in)));
@@ -202,8 +203,12 @@ static const char *container(const struct checker *k)
     return k->c->opts->container ? k->c->opts->container : "";
 }
 
+/* Without types it is an error of the evaluation, which && and || may absorb. */
 static void undeclared(struct checker *k, uint32_t pos, struct str name)
 {
+    if (!k->typed) {
+        return;
+    }
     cel_issue(k->c, pos, "undeclared reference to '" STR_FMT "' (in container '%s')", STR_ARG(name),
               container(k));
 }
@@ -394,14 +399,14 @@ static void no_overload(struct checker *k, const struct ast *e, const struct cel
     CLEANUP(buf_finip) struct buf out = BUF_INIT;
     unsigned first = 0;
     if (e->target) {
-        cel_type_print(&out, args[0]);
+        cel_type_print(&out, finish(&k->c->a, args[0]));
         (void)buf_putc(&out, '.');
         first = 1;
     }
     (void)buf_putc(&out, '(');
     for (unsigned i = first; i < n; i++) {
         (void)buf_puts(&out, i > first ? ", " : "");
-        cel_type_print(&out, args[i]);
+        cel_type_print(&out, finish(&k->c->a, args[i]));
     }
     (void)buf_putc(&out, ')');
     cel_issue(k->c, e->pos, "found no matching overload for '%s' applied to '" STR_FMT "'",
@@ -627,7 +632,9 @@ static void check_struct(struct checker *k, struct ast *e)
     e->type = &cel_type_error;
     if (!find_global(k, name, &ident)) {
         undeclared(k, e->pos, name);
-    } else if (!ident.denotes) {
+        return;
+    }
+    if (!ident.denotes) {
         cel_issue(k->c, e->pos, "'" STR_FMT "' is not a type", STR_ARG(name));
     } else {
         cel_issue(k->c, e->pos, "'%s' is not a message type", name_of(k, ident.denotes));

@@ -190,20 +190,28 @@ static uint64_t loop_cost(const struct ast *e)
 {
     switch ((enum fold_kind)e->macro) {
     case FOLD_ALL:
-        return 2; /* the condition and the conjunction with the accumulator */
+        return 3; /* the condition, and the accumulator in the conjunction */
     case FOLD_EXISTS:
-        return 3;
+        return 4;
     case FOLD_EXISTS_ONE:
+    case FOLD_TRANSFORM_ENTRY:
         return 2;
     case FOLD_MAP:
-    case FOLD_FILTER:
     case FOLD_TRANSFORM_LIST:
         return 12; /* a list of one, appended */
+    case FOLD_FILTER:
+        return 13;
     case FOLD_TRANSFORM_MAP:
-    case FOLD_TRANSFORM_ENTRY:
-        return 32;
+        return 3;
     }
     return 1;
+}
+
+/* The accumulator's first value and the result. */
+static uint64_t frame_cost(const struct ast *e)
+{
+    bool map = e->macro == FOLD_TRANSFORM_MAP || e->macro == FOLD_TRANSFORM_ENTRY;
+    return e->macro == FOLD_EXISTS_ONE ? 2 : e->macro < FOLD_MAP ? 1 : map ? 31 : 11;
 }
 
 static uint64_t cost_fold(struct cost_scope *s, struct ast *e)
@@ -223,8 +231,7 @@ static uint64_t cost_fold(struct cost_scope *s, struct ast *e)
     bool aggregate = e->macro >= FOLD_MAP;
     e->size.size = aggregate ? n : 1;
     e->size.entry = e->macro == FOLD_FILTER ? element : aggregate ? last->size.size : 0;
-    uint64_t fixed = aggregate ? 11 : 1; /* the accumulator's beginning, the result */
-    return add(add(range, fixed), multiply(n, add(body, loop_cost(e))));
+    return add(add(range, frame_cost(e)), multiply(n, add(body, loop_cost(e))));
 }
 
 static uint64_t cost_select(struct cost_scope *s, struct ast *e)

@@ -78,6 +78,11 @@ static void set_arg(struct emitter *m, uint32_t at, uint32_t value)
     }
 }
 
+static bool has_text(const struct cel_value *v)
+{
+    return v->kind == CEL_STRING || v->kind == CEL_BYTES || v->kind == CEL_ERROR;
+}
+
 static uint32_t add_const(struct emitter *m, struct cel_value v)
 {
     if (!m->failed) {
@@ -86,7 +91,7 @@ static uint32_t add_const(struct emitter *m, struct cel_value v)
     if (m->failed) {
         return 0;
     }
-    if (v.kind == CEL_STRING || v.kind == CEL_BYTES) {
+    if (has_text(&v)) {
         m->text += v.n + 1;
     }
     m->consts[m->n_consts] = v;
@@ -98,11 +103,22 @@ static uint32_t emit_const(struct emitter *m, uint32_t pos, struct cel_value v)
     return add_node(m, (struct node){.op = NODE_CONST, .pos = pos, .a = add_const(m, v)});
 }
 
+/* A name that nothing has, in a program without types: an error when it is read. */
+static uint32_t emit_unknown(struct emitter *m, uint32_t pos, struct str name)
+{
+    const char *text =
+        arena_printf(&m->c->a, "undeclared reference to '" STR_FMT "'", STR_ARG(name));
+    return emit_const(m, pos, cel_error(str_of(text)));
+}
+
 static uint32_t emit_ident(struct emitter *m, const struct ast *e)
 {
     struct node n = {.pos = e->pos};
     if (e->denotes) {
         return emit_const(m, e->pos, cel_type_value(e->denotes));
+    }
+    if (e->local < 0 && e->var < 0) {
+        return emit_unknown(m, e->pos, e->name);
     }
     if (e->local >= 0) {
         n.op = NODE_LOCAL;
@@ -173,6 +189,9 @@ static void check_pattern(struct emitter *m, const struct ast *e, const struct a
 static uint32_t emit_call(struct emitter *m, const struct ast *e)
 {
     bool unary = e->n_args == 1;
+    if (!e->fn) {
+        return emit_unknown(m, e->pos, e->function);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
         if (cstr_eq(e->fn->name, operators[i].name)) {
             struct node n = {.op = operators[i].op,
@@ -260,10 +279,9 @@ static uint32_t emit(struct emitter *m, const struct ast *e)
     case AST_BIND:
         return emit_bind(m, e);
     case AST_STRUCT:
-        break; /* the checker refuses them all */
+        break;
     }
-    m->failed = true;
-    return 0;
+    return emit_unknown(m, e->pos, e->name);
 }
 
 /* Lays the parts out in one block and copies them there. */
@@ -286,7 +304,7 @@ static struct cel_program *lay_out(struct emitter *m, struct str type_text)
     char *at = block + text;
     for (uint32_t i = 0; i < m->n_consts; i++) {
         p->consts[i] = m->consts[i];
-        if (m->consts[i].kind == CEL_STRING || m->consts[i].kind == CEL_BYTES) {
+        if (has_text(&m->consts[i])) {
             memcpy(at, m->consts[i].s, m->consts[i].n);
             p->consts[i].s = at;
             at += m->consts[i].n + 1;

@@ -804,8 +804,7 @@ static bool eval_node(struct cel_run *r, const struct node *n, struct cel_value 
     bool b;
     switch ((enum node_op)n->op) {
     case NODE_CONST:
-        *ret = r->p->consts[n->a];
-        return true;
+        return take(r, r->p->consts[n->a], ret);
     case NODE_VAR:
         return spend(r, 1) && take(r, r->in->vars[n->a], ret);
     case NODE_LOCAL:

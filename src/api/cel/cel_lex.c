@@ -175,6 +175,18 @@ static size_t scan_escape(const struct lexer *l, size_t at)
     return 0;
 }
 
+/* How far an escape that is none was read, the character that broke it included. */
+static size_t broken_escape(const struct lexer *l, size_t at)
+{
+    int c = peek(l, at + 1);
+    size_t n = 2;
+    bool hex = c == 'x' || c == 'X' || c == 'u' || c == 'U';
+    while (hex && hex_value(peek(l, at + n)) >= 0) {
+        n++;
+    }
+    return hex ? n + 1 : n;
+}
+
 /* A string whose quotes open at `from` (behind a prefix). *ret_n from the cursor. When it does not
  * end, false, and *ret_n is where it broke off. */
 static bool scan_string(const struct lexer *l, size_t from, bool raw, size_t *ret_n)
@@ -191,7 +203,7 @@ static bool scan_string(const struct lexer *l, size_t from, bool raw, size_t *re
         if (c == '\\' && !raw) {
             size_t n = scan_escape(l, at);
             if (!n) {
-                *ret_n = MIN_OF(at + 2, l->text.n - l->at);
+                *ret_n = MIN_OF(at + broken_escape(l, at), l->text.n - l->at);
                 return false;
             }
             at += n;
@@ -368,6 +380,7 @@ const char *lex_next(struct lexer *l, struct token *ret)
     if (n == 0) {
         /* ANTLR takes a second character into '| ' and '& '. */
         size_t bad = c < 0x80 ? 1 : utf8_len(l->text.p + l->at, l->text.n - l->at);
+        bad += c == '`' && peek(l, 1) >= 0;
         bad += (c == '|' || c == '&' || c == '=') && peek(l, 1) == ' ';
         return not_a_token(l, bad);
     }

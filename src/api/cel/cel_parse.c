@@ -70,22 +70,48 @@ static struct str token_text(const struct parser *p)
     return at(p, TOKEN_END) ? STR_LIT("<EOF>") : p->t.text;
 }
 
-static void *mismatch(struct parser *p, const char *expecting)
+/* Whether the token can open an expression. */
+static bool opens_expression(const struct token *t)
 {
-    struct str got = token_text(p);
-    return error_at(p, p->t.pos,
-                    arena_printf(&p->c->a,
-                                 "Syntax error: mismatched input '" STR_FMT "' expecting %s",
-                                 STR_ARG(got), expecting));
+    int type = (int)t->type;
+    return (type >= TOKEN_IDENT && type <= TOKEN_NULL && type != TOKEN_ESCAPED) || type == '[' ||
+           type == '{' || type == '(' || type == '.' || type == '-' || type == '!';
 }
 
-static void *extraneous(struct parser *p, const char *expecting)
+/* ANTLR calls a token extraneous when what follows it would have been right. */
+static void *unexpected(struct parser *p, bool extraneous, const char *expecting)
 {
     struct str got = token_text(p);
     return error_at(p, p->t.pos,
-                    arena_printf(&p->c->a,
-                                 "Syntax error: extraneous input '" STR_FMT "' expecting %s",
-                                 STR_ARG(got), expecting));
+                    arena_printf(&p->c->a, "Syntax error: %s input '" STR_FMT "' expecting %s",
+                                 extraneous ? "extraneous" : "mismatched", STR_ARG(got),
+                                 expecting));
+}
+
+static struct token following(const struct parser *p)
+{
+    struct lexer ahead = p->lex;
+    struct token t;
+    (void)lex_next(&ahead, &t);
+    return t;
+}
+
+static void *mismatch(struct parser *p, const char *expecting)
+{
+    return unexpected(p, false, expecting);
+}
+
+static void *no_expression(struct parser *p, const char *expecting)
+{
+    struct token next = following(p);
+    return unexpected(p, !at(p, TOKEN_END) && opens_expression(&next), expecting);
+}
+
+static void *no_field(struct parser *p, const char *expecting)
+{
+    struct token next = following(p);
+    bool fits = (int)next.type == '}' || (int)next.type == TOKEN_IDENT;
+    return unexpected(p, !at(p, TOKEN_END) && fits, expecting);
 }
 
 static bool expect(struct parser *p, int type, const char *expecting)
@@ -271,8 +297,8 @@ static struct ast *parse_map(struct parser *p)
     struct ast_vec entries = {0};
     bool *optionals = NULL;
     advance(p);
-    if (at(p, TOKEN_END)) {
-        return mismatch(p, PRIMARY_OR("'}', '(', '.', ',', '-', '!', '?', "));
+    if (!at(p, '}') && !at(p, '?') && !opens_expression(&p->t)) {
+        return no_expression(p, PRIMARY_OR("'}', '(', '.', ',', '-', '!', '?', "));
     }
     while (e && !at(p, '}')) {
         bool optional = accept(p, '?');
@@ -301,10 +327,11 @@ static struct ast *parse_struct(struct parser *p, struct str name)
     struct str *names = NULL;
     advance(p);
     while (e && !at(p, '}')) {
-        (void)accept(p, '?');
+        bool optional = accept(p, '?');
         struct str field = p->t.text;
-        if (!at(p, TOKEN_IDENT)) {
-            return mismatch(p, "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}");
+        if (!at(p, TOKEN_IDENT) && !at(p, TOKEN_ESCAPED)) {
+            return optional ? no_field(p, "{IDENTIFIER, ESC_IDENTIFIER}")
+                            : no_field(p, "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}");
         }
         advance(p);
         if (!expect(p, ':', "':'") || !push(p, &fields, parse_expr(p))) {
@@ -530,6 +557,9 @@ static struct ast *parse_dot(struct parser *p, struct ast *e)
         advance(p);
         return select_of(p, e, pos, name, optional);
     }
+    if (at(p, TOKEN_TRUE) || at(p, TOKEN_FALSE) || at(p, TOKEN_NULL) || at(p, TOKEN_IN)) {
+        return mismatch(p, "IDENTIFIER");
+    }
     if (!at(p, TOKEN_IDENT)) {
         return error_at(p, p->t.pos,
                         arena_printf(&p->c->a,
@@ -575,7 +605,7 @@ static struct ast *parse_name(struct parser *p)
     struct str name = p->t.text;
     if (!at(p, TOKEN_IDENT)) {
         return absolute ? error_at(p, p->t.pos, "Syntax error: no viable alternative at input '.'")
-                        : mismatch(p, PRIMARY);
+                        : no_expression(p, PRIMARY);
     }
     if (is_reserved(name)) {
         return error_at(p, p->t.pos,
@@ -623,7 +653,7 @@ static struct ast *parse_primary(struct parser *p)
     case '*':
     case '/':
     case '%':
-        return extraneous(p, PRIMARY);
+        return unexpected(p, true, PRIMARY);
     default:
         return parse_name(p);
     }
@@ -672,6 +702,9 @@ static struct ast *parse_minus(struct parser *p)
     advance(p);
     if (at(p, TOKEN_INT) || at(p, TOKEN_DOUBLE)) {
         return parse_members(p, parse_number(p, true, pos));
+    }
+    if (at(p, TOKEN_END)) {
+        return error_at(p, p->t.pos, "Syntax error: no viable alternative at input '-'");
     }
     struct ast *e = at(p, '-') ? parse_unary(p) : parse_member(p);
     return e ? call(p, pos, "-_", e, NULL) : NULL;
@@ -800,7 +833,7 @@ struct ast *cel_parse(struct cel_compiler *c)
     struct ast *e = p.failed ? NULL : parse_expr(&p);
     if (e && !at(&p, TOKEN_END)) {
         bool word = at(&p, TOKEN_IDENT) || at(&p, ')') || at(&p, '}') || at(&p, ']');
-        return word ? extraneous(&p, "<EOF>") : mismatch(&p, "<EOF>");
+        return unexpected(&p, word, "<EOF>");
     }
     return p.failed ? NULL : e;
 }

@@ -19,9 +19,11 @@ enum cel_cause { CEL_CAUSE_INVALID, CEL_CAUSE_REQUIRED, CEL_CAUSE_FORBIDDEN, CEL
 
 struct cel_problem {
     enum cel_cause cause;
-    const char *path;         /* "spec.list[0].name", relative to the root that was given */
-    const char *detail;       /* the text after "Invalid value: ...: " */
-    const struct json *value; /* of CEL_CAUSE_INVALID: what to show, may be NULL */
+    const char *path;   /* "spec.list[0].name", relative to the root that was given */
+    const char *detail; /* the text after "Invalid value: ...: " */
+    /* Of CEL_CAUSE_INVALID and CEL_CAUSE_DUPLICATE: what to show as the value, ready for print
+     * ("\"object\"", "apiextensions.ValidationRule{...}"); else NULL. */
+    const char *value;
 };
 
 /* Called once a problem; what it is given lives only during the call. */
@@ -29,9 +31,10 @@ typedef void cel_problem_fn(void *arg, const struct cel_problem *problem);
 
 struct cel_rules;
 
-/* The CEL type of a structural schema; NULL for a schema without a type (such a field is not
- * accessible) and when the arena failed. root: also apiVersion, kind and metadata (name and
- * generateName) are declared, as for an embedded resource. */
+/* The CEL type of a structural schema, in the arena, with no pointers into schema; NULL for a
+ * schema without a type (such a field is not accessible) and when the arena failed. root: also
+ * apiVersion, kind and metadata (name and generateName) are declared, as for an embedded resource.
+ */
 const struct cel_type *cel_type_from_schema(struct arena *a, const struct json *schema, bool root);
 
 /* Compiles the rules below schema, the root schema of one version. Problems (a rule that does not

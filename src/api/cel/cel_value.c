@@ -336,33 +336,20 @@ static int order_of(double a, double b)
     return a < b ? -1 : a > b;
 }
 
-/* An integer against a double, exactly. NaN was handled before. */
-static int order_int_double(bool negative, uint64_t magnitude, double d)
+/* Against a double an integer counts as the nearest double, as in cel-go. */
+static double as_double(const struct cel_value *v)
 {
-    double as_double = negative ? -(double)magnitude : (double)magnitude;
-    if (as_double != d || fabs(d) >= 18446744073709551616.0) {
-        return order_of(as_double, d);
-    }
-    uint64_t other = (uint64_t)fabs(d);
-    int order = magnitude < other ? -1 : magnitude > other;
-    return negative ? -order : order;
+    return v->kind == CEL_INT ? (double)v->i : v->kind == CEL_UINT ? (double)v->u : v->d;
 }
 
 static int order_numbers(const struct cel_value *a, const struct cel_value *b, bool *ok)
 {
-    if (a->kind == CEL_DOUBLE && b->kind == CEL_DOUBLE) {
-        *ok = !isnan(a->d) && !isnan(b->d);
-        return order_of(a->d, b->d);
-    }
-    if (a->kind == CEL_DOUBLE) {
-        return -order_numbers(b, a, ok);
+    if (a->kind == CEL_DOUBLE || b->kind == CEL_DOUBLE) {
+        double x = as_double(a), y = as_double(b);
+        *ok = !isnan(x) && !isnan(y);
+        return order_of(x, y);
     }
     bool negative = a->kind == CEL_INT && a->i < 0;
-    uint64_t magnitude = negative ? 0 - a->u : a->u;
-    if (b->kind == CEL_DOUBLE) {
-        *ok = !isnan(b->d);
-        return *ok ? order_int_double(negative, magnitude, b->d) : 0;
-    }
     bool other_negative = b->kind == CEL_INT && b->i < 0;
     if (negative != other_negative) {
         return negative ? -1 : 1;
