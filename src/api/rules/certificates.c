@@ -26,7 +26,7 @@ static void check_request(struct field_errors *e, const struct json *request)
         return; /* the schema has refused it */
     }
     struct str s = buf_str(&pem);
-    if (!s.n ||
+    if (!s.p || !s.n ||
         (!memmem(s.p, s.n, begin, sizeof(begin) - 1) && !memmem(s.p, s.n, old, sizeof(old) - 1))) {
         field_error(e, FIELD_INVALID, "spec.request", request,
                     "PEM block type must be CERTIFICATE REQUEST");
