@@ -238,14 +238,14 @@ static int string_prefix(const struct lexer *l, bool *raw)
     return -1;
 }
 
-/* An escape of a string (as UTF-8) or of bytes; returns its length in the source, 0 = no scalar
- * value. */
-static size_t unescape(const char *s, bool bytes, struct buf *out)
+/* An escape of a string (as UTF-8) or of bytes, written to *out and never longer than in the
+ * source; returns its length there, 0 = no scalar value. */
+static size_t unescape(const char *s, bool bytes, char **out)
 {
     static const char names[] = "abfnrtv", values[] = "\a\b\f\n\r\t\v";
     const char *name = strchr(names, s[1]);
     if (name) {
-        (void)buf_putc(out, values[name - names]);
+        *(*out)++ = values[name - names];
         return 2;
     }
     size_t n = s[1] == 'x' || s[1] == 'X' ? 4 : s[1] == 'u' ? 6 : s[1] == 'U' ? 10 : 2;
@@ -258,24 +258,22 @@ static size_t unescape(const char *s, bool bytes, struct buf *out)
         n = 4;
         v = (uint32_t)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
     } else {
-        (void)buf_putc(out, s[1]);
+        *(*out)++ = s[1];
         return 2;
     }
     if (bytes && n == 4) {
-        (void)buf_putc(out, (char)v);
+        *(*out)++ = (char)v;
         return n;
     }
     if (v > 0x10FFFF || (v >= 0xD800 && v <= 0xDFFF)) {
         return 0;
     }
-    char utf8[4];
-    (void)buf_append(out, utf8, utf8_put(utf8, v));
+    *out += utf8_put(*out, v);
     return n;
 }
 
 const char *lex_string(struct arena *a, const struct token *t, struct cel_value *ret)
 {
-    CLEANUP(buf_finip) struct buf out = BUF_INIT;
     struct str s = t->text;
     bool raw = false, bytes = false;
     while (s.p[0] != '"' && s.p[0] != '\'') {
@@ -285,10 +283,14 @@ const char *lex_string(struct arena *a, const struct token *t, struct cel_value 
     }
     size_t quotes = s.n >= 6 && s.p[1] == s.p[0] && s.p[2] == s.p[0] ? 3 : 1;
     s = str_n(s.p + quotes, s.n - 2 * quotes);
+    char *text = arena_alloc(a, s.n + 4), *out = text;
+    if (!text) {
+        return "out of memory";
+    }
     for (size_t i = 0; i < s.n;) {
         if (s.p[i] == '\r') { /* line ends are \n */
             i += i + 1 < s.n && s.p[i + 1] == '\n';
-            (void)buf_putc(&out, '\n');
+            *out++ = '\n';
             i++;
         } else if (s.p[i] == '\\' && !raw) {
             size_t n = unescape(s.p + i, bytes, &out);
@@ -297,14 +299,10 @@ const char *lex_string(struct arena *a, const struct token *t, struct cel_value 
             }
             i += n;
         } else {
-            (void)buf_putc(&out, s.p[i++]);
+            *out++ = s.p[i++];
         }
     }
-    char *text = arena_str(a, buf_str(&out));
-    if (buf_failed(&out) || !text) {
-        return "out of memory";
-    }
-    struct str value = str_n(text, buf_len(&out));
+    struct str value = str_n(text, (size_t)(out - text));
     *ret = bytes ? cel_bytes(value) : cel_string(value);
     return NULL;
 }

@@ -128,7 +128,7 @@ def judge(path, test, got):
 
 
 def main():
-    program, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    program, folder = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
     verbose = "-v" in sys.argv
     if not (folder / "package.json").exists() or not shutil.which("node"):
         print(f"skipped: no node, or no {folder} (tools/setup test fetches it where there is npm)")
