@@ -6,8 +6,11 @@
 #include "api/handler_private.h"
 #include "api/auth/authz.h"
 #include "api/crd/crd.h"
+#include "api/crd/crd_convert.h"
 #include "api/server_private.h"
 #include "base/limits.h"
+
+#define RESTARTS_MAX 5
 
 struct status_about handler_about(const struct handler_op *op)
 {
@@ -47,8 +50,18 @@ void handler_ok_tree(struct handler_op *op, int http, struct json *result)
     finish(op);
 }
 
+static void converted_answer(struct handler_op *op, struct json *obj)
+{
+    handler_ok_tree(op, op->http_ok, obj);
+}
+
 void handler_ok_item(struct handler_op *op, int http, struct store_item *item)
 {
+    if (crd_item_foreign(op->kind, item)) {
+        op->http_ok = http;
+        crd_handler_to_served(op, item, converted_answer);
+        return;
+    }
     op->http = http;
     op->item = store_item_ref(item);
     finish(op);
@@ -63,12 +76,15 @@ void handler_fini(struct handler_op *op)
 {
     store_item_unref(op->item);
     op->item = NULL;
+    store_item_unref(op->converted_item);
+    op->converted_item = NULL;
     store_list_fini(&op->list.list);
 }
 
 void handler_cancel(struct handler_op *op)
 {
     webhooks_cancel(op);
+    crd_handler_cancel(op);
     if (op->cancelled) {
         op->cancelled(op);
     }
@@ -91,6 +107,12 @@ struct json *handler_item_tree(struct arena *a, const struct kind *k, const stru
     return kind_to_served(a, k, obj);
 }
 
+struct json *handler_list_tree(struct arena *a, const struct handler_op *op, size_t i)
+{
+    struct json *tree = op->list.trees ? op->list.trees[i] : NULL;
+    return tree ? tree : handler_item_tree(a, op->kind, op->list.items[i]);
+}
+
 static struct json *list_tree(struct handler_op *op)
 {
     struct arena *a = op->arena;
@@ -105,7 +127,7 @@ static struct json *list_tree(struct handler_op *op)
     }
     struct json *items = json_set(list, "items", json_array(a));
     for (size_t i = 0; i < op->list.n; i++) {
-        json_push(items, handler_item_tree(a, op->kind, op->list.items[i]));
+        json_push(items, handler_list_tree(a, op, i));
     }
     return arena_failed(a) ? NULL : list;
 }
@@ -177,15 +199,31 @@ bool handler_namespace_open(struct handler_op *op)
     return false;
 }
 
-/* What was stored in another version, or under another definition, as this one has it now. */
-static void load_custom(struct handler_op *op)
+static void load_again(struct handler_op *op, struct json *obj)
+{
+    (void)obj; /* op->converted */
+    handler_again(op);
+}
+
+/* What was stored in another version, or under another definition, as this one has it now. False
+ * when a webhook must be asked first: the operation then begins anew. */
+static bool load_custom(struct handler_op *op, struct store_item *it)
 {
     struct json *stored = json_clone(op->arena, op->old);
     const char *version = obj_api_version(stored);
-    op->old = kind_to_served(op->arena, op->kind, op->old);
     op->stale = !cstr_eq(version, op->kind->storage->api_version);
-    json_set_str(stored, "apiVersion", op->kind->api_version);
+    if (op->verb != HANDLER_DELETE && crd_object_foreign(op->kind, op->old, op->kind)) {
+        if (op->converted_item != it) {
+            crd_handler_to_served(op, it, load_again);
+            return false;
+        }
+        op->old = json_clone(op->arena, op->converted);
+        return true;
+    }
+    op->old = kind_to_served(op->arena, op->kind, op->old);
+    json_set_str(stored, "apiVersion", obj_api_version(op->old));
     op->stale |= !json_equal(stored, op->old);
+    return true;
 }
 
 bool handler_load(struct handler_op *op)
@@ -203,10 +241,7 @@ bool handler_load(struct handler_op *op)
     }
     op->old_rev = it->rev;
     op->latest = it;
-    if (op->kind->custom && !kind_item_plain(op->kind, it)) {
-        load_custom(op);
-    }
-    return true;
+    return !op->kind->custom || kind_item_plain(op->kind, it) || load_custom(op, it);
 }
 
 /* ---- writes ---- */
@@ -242,8 +277,10 @@ static void on_stored(struct store_req *req, int code, const char *text)
     } else if (op->committed) {
         op->committed(op);
     } else if (op->item) {
-        op->http = op->http_ok; /* the item that handler_unchanged() holds */
-        finish(op);
+        struct store_item *held = op->item; /* by handler_unchanged() */
+        op->item = NULL;
+        handler_ok_item(op, op->http_ok, held);
+        store_item_unref(held);
     } else {
         handler_ok_item(op, op->http_ok, req->item);
     }
@@ -251,10 +288,6 @@ static void on_stored(struct store_req *req, int code, const char *text)
 
 static bool print_object(struct handler_op *op, struct json *obj, struct buf *out)
 {
-    if (op->kind->retired) {
-        fail_write(op, -E_NOENT, NULL);
-        return false;
-    }
     if (op->kind->custom) {
         obj = crd_to_storage(op->arena, op->kind, obj);
     }
@@ -278,7 +311,10 @@ static void submit(struct handler_op *op, const struct store_op *store_op, const
     server_index_hint(obj);
     int code = store_txn(op->server->store, &op->req, store_op, 1);
     server_index_hint(NULL);
-    if (code < 0) {
+    if (code == -E_CONFLICT && op->verb == HANDLER_PATCH && op->restarts++ < RESTARTS_MAX) {
+        op->waiting = false;
+        handler_again(op); /* it changed while a conversion webhook was waited for */
+    } else if (code < 0) {
         op->waiting = false;
         fail_write(op, code, NULL);
     } else {
@@ -287,39 +323,52 @@ static void submit(struct handler_op *op, const struct store_op *store_op, const
     }
 }
 
-void handler_put(struct handler_op *op, struct json *obj, int64_t expected, int http,
-                 void (*committed)(struct handler_op *op))
+static void submit_object(struct handler_op *op, struct json *obj)
 {
     struct buf text;
     const char *key = api_key(op->arena, op->kind, op->ns, op->name);
     if (!print_object(op, obj, &text)) {
         return;
     }
-    op->http_ok = http;
-    struct store_op put = {.type = STORE_PUT,
-                           .flags = op->kind->ephemeral ? STORE_F_EPHEMERAL : 0,
-                           .key = str_of(key),
-                           .value = buf_str(&text),
-                           .expected_rev = expected};
-    submit(op, &put, obj, committed);
+    bool put = op->pending.type == STORE_PUT;
+    struct store_op store_op = {.type = op->pending.type,
+                                .flags = put && op->kind->ephemeral ? STORE_F_EPHEMERAL : 0,
+                                .key = str_of(key),
+                                .value = buf_str(&text),
+                                .expected_rev = op->pending.expected};
+    submit(op, &store_op, obj, op->pending.committed);
     buf_fini(&text);
+}
+
+static void write_object(struct handler_op *op, struct json *obj)
+{
+    if (op->kind->retired) {
+        fail_write(op, -E_NOENT, NULL);
+    } else if (op->kind->custom && crd_object_foreign(op->kind, obj, op->kind->storage)) {
+        crd_handler_to_storage(op, obj, submit_object);
+    } else {
+        submit_object(op, obj);
+    }
+}
+
+void handler_put(struct handler_op *op, struct json *obj, int64_t expected, int http,
+                 void (*committed)(struct handler_op *op))
+{
+    op->http_ok = http;
+    op->pending.type = STORE_PUT;
+    op->pending.expected = expected;
+    op->pending.committed = committed;
+    write_object(op, obj);
 }
 
 void handler_remove(struct handler_op *op, struct json *last, int64_t expected,
                     void (*committed)(struct handler_op *op))
 {
-    struct buf text;
-    const char *key = api_key(op->arena, op->kind, op->ns, op->name);
-    if (!print_object(op, last, &text)) {
-        return;
-    }
     op->http_ok = 200;
-    struct store_op del = {.type = STORE_DELETE,
-                           .key = str_of(key),
-                           .value = buf_str(&text),
-                           .expected_rev = expected};
-    submit(op, &del, last, committed);
-    buf_fini(&text);
+    op->pending.type = STORE_DELETE;
+    op->pending.expected = expected;
+    op->pending.committed = committed;
+    write_object(op, last);
 }
 
 void handler_unchanged(struct handler_op *op, struct store_item *item)
@@ -392,7 +441,7 @@ void handler_again(struct handler_op *op)
         [HANDLER_DELETE] = handler_delete,
         [HANDLER_DELETE_COLLECTION] = handler_delete_collection,
     };
-    bool own = !op->sub || op->sub->sub == KIND_SUB_STATUS;
+    bool own = !op->sub || handler_writes_status(op);
     if (own || op->verb == HANDLER_LIST) {
         verbs[op->verb](op);
     } else {

@@ -45,9 +45,13 @@ struct handler_list {
     int64_t rev;
     const char *cont;  /* continue token or NULL */
     int64_t remaining; /* -1 = not told */
+    bool raw;          /* set before: the items alone are wanted, none is converted */
+    struct json *
+        *trees; /* what a webhook made of items[i]; NULL: of none, an entry NULL: nothing */
     struct store_list list;
 };
 
+struct crd_waiting;
 struct handler_op;
 typedef void handler_done_fn(struct handler_op *op);
 
@@ -85,8 +89,16 @@ struct handler_op {
     void (*commit)(struct handler_op *op, struct json *obj); /* when admission is through */
     struct store_item *latest; /* the object as it is, borrowed: valid until the store is written */
     struct json *old;          /* the same, parsed: storage form, of a custom kind that of `kind` */
+    struct crd_waiting *conversion;    /* a conversion webhook that is waited for */
+    struct store_item *converted_item; /* referenced: the last one that was converted */
+    struct json *converted;            /* and what became of it */
     bool stale; /* the stored bytes are not those that would be written: an older version's */
     int64_t old_rev;
+    struct {
+        enum store_op_type type;
+        int64_t expected;
+        void (*committed)(struct handler_op *op);
+    } pending; /* the write that is to be submitted */
     int http_ok;
     void (*committed)(struct handler_op *op);
     void *impl; /* a collection's members; an answer's own */
@@ -116,6 +128,8 @@ void handler_fini(struct handler_op *op);
 /* The answer as a tree, whatever form it has (NULL when the arena failed); items of a list are
  * parsed. */
 struct json *handler_tree(struct handler_op *op);
+/* The i-th item of the list that answers. */
+struct json *handler_list_tree(struct arena *a, const struct handler_op *op, size_t i);
 /* An item of the store as the kind serves it. */
 struct json *handler_item_tree(struct arena *a, const struct kind *k, const struct store_item *it);
 

@@ -355,6 +355,7 @@ void handler_delete_collection(struct handler_op *op)
                                 .ns = op->ns,
                                 .name = "",
                                 .opt = op->opt,
+                                .list.raw = true,
                                 .done = list_done,
                                 .arg = c};
     op->impl = c;

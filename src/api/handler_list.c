@@ -6,6 +6,8 @@
  */
 #include "api/handler_private.h"
 
+#include "api/crd/crd_convert.h"
+
 #include "api/selector.h"
 #include "api/server_private.h"
 #include "base/encode.h"
@@ -273,6 +275,22 @@ static void set_continue(struct handler_op *op, const struct page *p, bool more,
     }
 }
 
+/* Whether a conversion webhook must be asked. */
+static bool has_foreign(const struct handler_op *op)
+{
+    for (size_t i = 0; op->kind->custom && !op->list.raw && i < op->list.n; i++) {
+        if (crd_item_foreign(op->kind, op->list.items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void list_done(struct handler_op *op)
+{
+    op->done(op);
+}
+
 void handler_list(struct handler_op *op)
 {
     struct selector *labels, *fields;
@@ -304,5 +322,9 @@ void handler_list(struct handler_op *op)
     bool more = labels || fields ? filter(op, labels, fields) : op->list.list.remaining > 0;
     set_continue(op, &p, more, labels || fields);
     op->http = arena_failed(op->arena) ? 503 : 200;
-    op->done(op);
+    if (op->http == 200 && has_foreign(op)) {
+        crd_handler_list(op, list_done);
+    } else {
+        op->done(op);
+    }
 }

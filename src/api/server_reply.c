@@ -215,7 +215,7 @@ static void print_rows(struct server_call *call, struct buf *out)
     arena_init(&a, 0);
     for (size_t i = 0; i < op->list.n && !buf_failed(out); i++) {
         arena_clear(&a);
-        struct json *o = handler_item_tree(&a, op->kind, op->list.items[i]);
+        struct json *o = handler_list_tree(&a, op, i);
         struct json *tree = o;
         if (call->form == ACCEPT_TABLE) {
             struct json *table = table_new(&a, op->kind, NULL, false);

@@ -8,6 +8,7 @@
  */
 #include "api/watch.h"
 
+#include "api/crd/crd_convert.h"
 #include "api/object.h"
 #include "api/server_private.h"
 #include "api/table.h"
@@ -25,6 +26,11 @@ struct watch_stream {
     enum watch_form form;
     enum table_include include;
     bool bookmarks, columns_sent;
+    /* A change that waits for a conversion webhook; the stream pauses meanwhile. */
+    struct crd_conversion *conversion;
+    struct watch_change held; /* its item and event are referenced */
+    struct arena held_arena;
+    struct json *held_object;
     struct io_timer bookmark, timeout;
 };
 
@@ -48,8 +54,20 @@ static void encoded_free(void *cache)
     }
 }
 
+static void drop_held(struct watch_stream *w)
+{
+    if (w->held.item) {
+        store_item_unref(w->held.item);
+        store_event_unref(w->held.event);
+        arena_fini(&w->held_arena);
+        w->held = (struct watch_change){0};
+    }
+}
+
 static void stream_free(struct watch_stream *w)
 {
+    crd_convert_cancel(w->conversion);
+    drop_held(w);
     io_timer_stop(&w->bookmark);
     io_timer_stop(&w->timeout);
     watch_feed_close(&w->feed);
@@ -84,7 +102,9 @@ static struct json *change_tree(struct arena *a, const struct watch_stream *w,
                                 const struct watch_change *c)
 {
     bool left = c->type == WATCH_DELETED && c->event && c->event->type == STORE_PUT;
-    struct json *o = handler_item_tree(a, w->feed.kind, left ? c->event->prev : c->item);
+    struct json *o = w->held_object
+                         ? w->held_object
+                         : handler_item_tree(a, w->feed.kind, left ? c->event->prev : c->item);
     if (left) {
         json_set(obj_meta(o), "resourceVersion", json_printf(a, "%lld", (long long)c->rev));
     }
@@ -165,6 +185,7 @@ static void cache_add(const struct watch_stream *w, const struct watch_change *c
 static ssize_t send_change(struct watch_stream *w, const struct watch_change *c)
 {
     bool whole = w->form != WATCH_TABLES || w->columns_sent;
+    whole = whole && !w->held_object; /* what a webhook says once it need not say again */
     struct encoded *e = c->event && whole ? cache_find(w, c) : NULL;
     if (e) {
         return http_reply_write(w->x, str_n(e->text, e->n));
@@ -241,6 +262,57 @@ static void end_with(struct watch_stream *w, int code)
     arena_fini(&a);
 }
 
+/* ---- conversion webhooks ---- */
+
+static void pump(void *arg);
+
+static void change_converted(void *arg, int code, struct json **objs, size_t n,
+                             const struct err *err)
+{
+    struct watch_stream *w = arg;
+    (void)n;
+    w->conversion = NULL;
+    if (code < 0) {
+        struct arena a;
+        arena_init(&a, 0);
+        send_error(w, status_code(&a, code, err->text));
+        arena_fini(&a);
+        return;
+    }
+    w->held_object = objs[0];
+    ssize_t waits = send_change(w, &w->held);
+    w->held_object = NULL;
+    drop_held(w);
+    if (waits < 0) {
+        stream_abort(w);
+    } else {
+        pump(w);
+    }
+}
+
+/* Starts to convert a change that needs it. 1: it waits; 0: nothing to convert; -E_NOMEM. */
+static int hold_change(struct watch_stream *w, const struct watch_change *c)
+{
+    const struct kind *k = w->feed.kind;
+    bool left = c->type == WATCH_DELETED && c->event && c->event->type == STORE_PUT;
+    struct store_item *it = left ? c->event->prev : c->item;
+    if (!k->custom || !crd_item_foreign(k, it)) {
+        return 0;
+    }
+    w->held = *c;
+    w->held.item = store_item_ref(c->item);
+    w->held.event = c->event ? store_event_ref(c->event) : NULL;
+    arena_init(&w->held_arena, 0);
+    struct json **objs = arena_zalloc(&w->held_arena, sizeof(struct json *));
+    struct json *o = handler_item_tree(&w->held_arena, k, it);
+    if (!objs || !o) {
+        return -E_NOMEM;
+    }
+    objs[0] = o;
+    w->conversion = crd_convert_start(k, k, &w->held_arena, objs, 1, change_converted, w);
+    return w->conversion ? 1 : -E_NOMEM;
+}
+
 /* ---- the pump ---- */
 
 static void pump(void *arg)
@@ -250,7 +322,16 @@ static void pump(void *arg)
     int64_t events = 0;
     ssize_t waits = http_reply_queued(w->x);
     int code = 0;
+    if (w->held.item) {
+        return; /* goes on when the webhook has answered */
+    }
     while (waits >= 0 && waits < WATCH_HIGH && (code = watch_feed_next(&w->feed, &c)) == 1) {
+        int held = c.type == WATCH_BOOKMARK ? 0 : hold_change(w, &c);
+        if (held != 0) {
+            waits = held < 0 ? held : waits;
+            code = 0;
+            break;
+        }
         if (c.type == WATCH_BOOKMARK) {
             waits = w->bookmarks ? send_bookmark(w, c.rev, c.initial_end) : waits;
         } else {
@@ -271,7 +352,8 @@ static void pump(void *arg)
  * comes behind them. */
 static bool bookmark_due(struct watch_stream *w)
 {
-    return w->bookmarks && !watch_feed_initial(&w->feed) && http_reply_queued(w->x) < WATCH_HIGH;
+    return w->bookmarks && !w->held.item && !watch_feed_initial(&w->feed) &&
+           http_reply_queued(w->x) < WATCH_HIGH;
 }
 
 static void on_bookmark(void *arg)

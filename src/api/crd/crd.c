@@ -17,6 +17,7 @@
 #include "api/object.h"
 #include "api/server_private.h"
 #include "api/watch.h"
+#include "api/webhook_client.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -321,6 +322,11 @@ int crd_set_new(struct api_server *s, struct crd_set **ret)
     set->server = s;
     set->store = s->store;
     map_init(&set->all);
+    set->webhooks = webhook_pool_new(s);
+    if (!set->webhooks) {
+        mem_free(set);
+        return -E_NOMEM;
+    }
     kind_set_add(&set->kinds);
     *ret = set;
     return load(set);
@@ -342,5 +348,6 @@ void crd_set_free(struct crd_set *set)
     kind_set_remove(&set->kinds);
     mem_free(set->kinds.served);
     mem_free(set->kinds.stored);
+    webhook_pool_free(set->webhooks);
     mem_free(set);
 }

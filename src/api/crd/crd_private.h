@@ -60,6 +60,7 @@ struct crd_set {
     struct map all; /* name -> struct crd */
     struct store_watch *watch;
     struct kind_set kinds;
+    struct webhook_pool *webhooks; /* that convert */
 };
 
 /* crd_status.c: what the definition's status should be under a body; true when obj's status was
