@@ -145,13 +145,15 @@ static int claim_step(struct controller *c, struct plan *plan, const char *ns, c
     if (obj_deleting(claim)) {
         informer_each(orchestrator_informer(c->o, k->pod), ns, find_use, &use);
     }
+    const struct json *chosen = *node ? orchestrator_get(c->o, a, k->node, NULL, node) : NULL;
+    struct volume_node on = {.name = node, .labels = obj_labels(chosen)};
     struct claim_in in = {
         .claim = claim,
         .volume = *volume ? orchestrator_get(c->o, a, k->pv, NULL, volume) : NULL,
         .pvs = all.v,
         .n_pvs = all.n,
         .storage_class = *class ? orchestrator_get(c->o, a, k->storage_class, NULL, class) : NULL,
-        .node = *node ? orchestrator_get(c->o, a, k->node, NULL, node) : NULL,
+        .node = chosen ? &on : NULL,
         .in_use = use.found,
     };
     claim_plan(plan, &in);

@@ -27,6 +27,16 @@ struct sched *sched_new(void)
     return mem_zalloc(sizeof(struct sched));
 }
 
+static void free_nominee(void *value)
+{
+    struct sched_nominee *n = value;
+    if (n) {
+        list_del(&n->on_node);
+        mem_free(n->key);
+        mem_free(n);
+    }
+}
+
 static void free_pod(void *value)
 {
     struct sched_pod *p = value;
@@ -42,6 +52,9 @@ static void free_node(void *value)
 {
     struct sched_node *n = value;
     if (n) {
+        LIST_FOR_EACH_SAFE (l, &n->nominated) {
+            list_del(l); /* its nominee lives on in the map */
+        }
         mem_free((void *)n->name);
         arena_fini(&n->arena);
         mem_free(n);
@@ -65,6 +78,7 @@ static void free_ns(void *value)
 void sched_free(struct sched *s)
 {
     if (s) {
+        map_fini(&s->nominees, free_nominee);
         map_fini(&s->pods, free_pod);
         map_fini(&s->nodes, free_node);
         map_fini(&s->namespaces, free_ns);
@@ -88,7 +102,7 @@ static void amount_add(struct sched_amount *sum, const struct sched_amount *a, i
     sum->pods += sign * a->pods;
 }
 
-static void attach(struct sched *s, struct sched_pod *p)
+void sched_attach(struct sched *s, struct sched_pod *p)
 {
     struct sched_node *node = map_get(&s->nodes, str_of(p->facts->node));
     s->anti_pods += p->anti.n > 0;
@@ -99,7 +113,7 @@ static void attach(struct sched *s, struct sched_pod *p)
     }
 }
 
-static void detach(struct sched *s, struct sched_pod *p)
+void sched_detach(struct sched *s, struct sched_pod *p)
 {
     struct sched_node *node = map_get(&s->nodes, str_of(p->facts->node));
     s->anti_pods -= p->anti.n > 0;
@@ -117,7 +131,7 @@ void sched_del_pod(struct sched *s, const char *ns, const char *name)
     char buf[KEY_SIZE];
     struct sched_pod *p = map_del(&s->pods, pod_key(buf, ns, name));
     if (p) {
-        detach(s, p);
+        sched_detach(s, p);
         free_pod(p);
     }
 }
@@ -132,6 +146,9 @@ static struct sched_pod *make_pod(const struct json *pod)
     arena_init(&p->arena, /* cap= */ 0);
     p->facts = pod_facts_new(pod);
     p->asks = pod_asks(pod);
+    p->priority = json_path_i64(pod, "spec.priority", 0);
+    (void)time_parse(str_of(json_path_cstr(pod, "status.startTime", "")), &p->started); /* or 0 */
+    p->extended = pod_extended(&p->arena, pod);
     /* Terms that make no sense repel nobody. */
     (void)read_pod_terms(&p->arena, pod, "podAntiAffinity", false, 1, &p->anti, NULL);
     if (!p->facts || !read_ports(&p->arena, pod, &p->ports, &p->n_ports) ||
@@ -156,7 +173,7 @@ int sched_set_pod(struct sched *s, const struct json *pod)
         free_pod(p);
         return -E_NOMEM;
     }
-    attach(s, p);
+    sched_attach(s, p);
     return 0;
 }
 
@@ -189,13 +206,16 @@ static struct sched_node *node_of(struct sched *s, const char *name)
         s->cap = cap;
     }
     node = mem_zalloc(sizeof(*node));
-    if (!node || !(node->name = mem_strdup(name)) ||
-        map_put(&s->nodes, str_of(name), node, NULL) < 0) {
-        free_node(node);
+    if (!node) {
         return NULL;
     }
     arena_init(&node->arena, /* cap= */ 0);
     list_init(&node->pods);
+    list_init(&node->nominated);
+    if (!(node->name = mem_strdup(name)) || map_put(&s->nodes, str_of(name), node, NULL) < 0) {
+        free_node(node);
+        return NULL;
+    }
     s->order[s->n++] = node;
     return node;
 }
@@ -207,7 +227,7 @@ static void attach_waiting(struct sched *s, struct sched_node *node)
         struct sched_pod *p = slot->value;
         if (strcmp(p->facts->node, node->name) == 0) {
             s->anti_pods -= p->anti.n > 0; /* attach() counts it again */
-            attach(s, p);
+            sched_attach(s, p);
         }
     }
 }
@@ -231,6 +251,19 @@ static const struct json *copy(struct arena *a, const struct json *j)
     return j ? json_clone(a, j) : NULL;
 }
 
+static struct resource_list allocatable_extended(struct arena *a, const struct json *has)
+{
+    struct resource_list l = {0};
+    JSON_FOR_EACH_MEMBER (m, has) {
+        struct quantity q;
+        if ((strchr(m->key, '/') || str_starts(str_of(m->key), "hugepages-")) &&
+            quantity_from_json(m->value, &q, NULL) == 0) {
+            resource_list_add(a, &l, m->key, q);
+        }
+    }
+    return l;
+}
+
 int sched_set_node(struct sched *s, const struct json *json)
 {
     const struct json *status = json_get(json, "status");
@@ -244,6 +277,7 @@ int sched_set_node(struct sched *s, const struct json *json)
     node->labels = copy(&node->arena, obj_labels(json));
     node->taints = copy(&node->arena, json_path(json, "spec.taints"));
     node->images = copy(&node->arena, json_get(status, "images"));
+    node->extended = allocatable_extended(&node->arena, has ? has : json_get(status, "capacity"));
     node->not_ready = not_ready_taint(&node->arena, json);
     node->unschedulable = json_path_true(json, "spec.unschedulable", false);
     has = has ? has : json_get(status, "capacity");
@@ -347,14 +381,15 @@ static void count_reasons(const struct want *w, struct json *reasons, const char
     }
 }
 
-int sched_place(struct sched *s, struct arena *a, const struct json *pod, const char **ret_node,
-                struct err *err)
+int sched_place(struct sched *s, struct arena *a, const struct json *pod,
+                const struct sched_volumes *volumes, const char **ret_node, struct err *err)
 {
     struct want w;
     int r = want_init(&w, s, a, pod, err);
     if (r < 0) {
         return r;
     }
+    w.volumes = volumes;
     want_survey(&w);
     struct json *reasons = json_object(a);
     struct sched_node **fit = arena_alloc(a, (s->n + 1) * sizeof(*fit));
@@ -378,4 +413,55 @@ int sched_place(struct sched *s, struct arena *a, const struct json *pod, const 
     s->turn = (s->turn + seen) % s->n;
     *ret_node = sched_best(&w, fit, n)->name;
     return 0;
+}
+
+/* ---- nominees ---- */
+
+void sched_unnominate(struct sched *s, const char *ns, const char *name)
+{
+    char buf[KEY_SIZE];
+    if (map_len(&s->nominees) > 0) {
+        free_nominee(map_del(&s->nominees, pod_key(buf, ns, name)));
+    }
+}
+
+int sched_nominate(struct sched *s, const struct json *pod, const char *name)
+{
+    char buf[KEY_SIZE];
+    struct sched_node *node = map_get(&s->nodes, str_of(name));
+    struct str key = pod_key(buf, obj_ns(pod), obj_name(pod));
+    sched_unnominate(s, obj_ns(pod), obj_name(pod));
+    if (!node) {
+        return 0;
+    }
+    struct sched_nominee *n = mem_zalloc(sizeof(*n));
+    if (!n) {
+        return -E_NOMEM;
+    }
+    list_init(&n->on_node);
+    n->key = mem_strndup(key.p, key.n);
+    n->priority = json_path_i64(pod, "spec.priority", 0);
+    n->asks = pod_asks(pod);
+    if (!n->key || map_put(&s->nominees, key, n, NULL) < 0) {
+        free_nominee(n);
+        return -E_NOMEM;
+    }
+    list_push_back(&node->nominated, &n->on_node);
+    return 0;
+}
+
+bool sched_room_is_coming(const struct sched *s, const struct json *pod, const char *name)
+{
+    const struct sched_node *node = map_get(&s->nodes, str_of(name));
+    int64_t priority = json_path_i64(pod, "spec.priority", 0);
+    if (!node) {
+        return false;
+    }
+    LIST_FOR_EACH (l, &node->pods) {
+        const struct sched_pod *p = CONTAINER_OF(l, struct sched_pod, on_node);
+        if (p->facts->deleting && p->priority < priority) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -2,6 +2,7 @@
 /* May the pod run on a node? In Kubernetes' order, with its words. */
 #include <string.h>
 
+#include "api/object.h"
 #include "base/mem.h"
 #include "sched_private.h"
 
@@ -92,20 +93,65 @@ static bool lacks(int64_t asks, int64_t has, int64_t used)
     return asks > 0 && asks > has - used;
 }
 
+/* What is taken, with the pods that wait for this node and are not less important. */
+static struct sched_amount taken(const struct want *w, const struct sched_node *node)
+{
+    struct sched_amount sum = node->used;
+    LIST_FOR_EACH (l, &node->nominated) {
+        const struct sched_nominee *n = CONTAINER_OF(l, struct sched_nominee, on_node);
+        struct str ns, name;
+        (void)str_cut(str_of(n->key), '/', &ns, &name);
+        if (n->priority >= w->priority && !(str_is(ns, w->ns) && str_is(name, obj_name(w->pod)))) {
+            sum.cpu += n->asks.cpu;
+            sum.memory += n->asks.memory;
+            sum.storage += n->asks.storage;
+            sum.pods += n->asks.pods;
+        }
+    }
+    return sum;
+}
+
+static const char *check_extended(const struct want *w, const struct sched_node *node)
+{
+    for (size_t i = 0; i < w->extended.n; i++) {
+        const char *name = w->extended.v[i].name;
+        const struct quantity *has = resource_list_get(&node->extended, name);
+        struct quantity sum = w->extended.v[i].q;
+        if (quantity_is_zero(sum)) {
+            continue;
+        }
+        LIST_FOR_EACH (l, &node->pods) {
+            const struct sched_pod *p = CONTAINER_OF(l, struct sched_pod, on_node);
+            const struct quantity *q = resource_list_get(&p->extended, name);
+            sum = q ? quantity_add(sum, *q) : sum;
+        }
+        if (!has || quantity_cmp(sum, *has) > 0) {
+            const char *text = arena_printf(w->arena, "Insufficient %s", name);
+            return text ? text : "Insufficient extended resources";
+        }
+    }
+    return NULL;
+}
+
 static size_t check_room(const struct want *w, const struct sched_node *node, const char **why)
 {
+    struct sched_amount used = list_empty(&node->nominated) ? node->used : taken(w, node);
     size_t n = 0;
-    if (node->used.pods + 1 > node->has.pods) {
+    if (used.pods + 1 > node->has.pods) {
         why[n++] = "Too many pods";
     }
-    if (lacks(w->asks.cpu, node->has.cpu, node->used.cpu)) {
+    if (lacks(w->asks.cpu, node->has.cpu, used.cpu)) {
         why[n++] = "Insufficient cpu";
     }
-    if (lacks(w->asks.memory, node->has.memory, node->used.memory)) {
+    if (lacks(w->asks.memory, node->has.memory, used.memory)) {
         why[n++] = "Insufficient memory";
     }
-    if (lacks(w->asks.storage, node->has.storage, node->used.storage)) {
+    if (lacks(w->asks.storage, node->has.storage, used.storage)) {
         why[n++] = "Insufficient ephemeral-storage";
+    }
+    const char *more = w->extended.n ? check_extended(w, node) : NULL;
+    if (more) {
+        why[n++] = more;
     }
     return n;
 }
@@ -168,7 +214,8 @@ static const char *check_neighbours(const struct want *w, const struct sched_nod
     return is_refused(w, node) ? "node(s) didn't satisfy existing pods anti-affinity rules" : NULL;
 }
 
-static const char *check_node(const struct want *w, const struct sched_node *node)
+/* What speaks against the node itself, whatever runs there. */
+static const char *check_self(const struct want *w, const struct sched_node *node)
 {
     if (cordoned(w, node)) {
         return "node(s) were unschedulable";
@@ -183,8 +230,26 @@ static const char *check_node(const struct want *w, const struct sched_node *nod
     if (!node_matches(w, node)) {
         return "node(s) didn't match Pod's node affinity/selector";
     }
-    return ports_taken(w, node) ? "node(s) didn't have free ports for the requested pod ports"
-                                : NULL;
+    return NULL;
+}
+
+static const char *check_node(const struct want *w, const struct sched_node *node)
+{
+    const char *why = check_self(w, node);
+    if (!why && ports_taken(w, node)) {
+        why = "node(s) didn't have free ports for the requested pod ports";
+    }
+    return why;
+}
+
+static const char *check_volumes(const struct want *w, const struct sched_node *node)
+{
+    return w->volumes ? w->volumes->check(w->volumes->arg, node->name, node->labels) : NULL;
+}
+
+bool sched_hopeless(const struct want *w, const struct sched_node *node)
+{
+    return check_self(w, node) || check_volumes(w, node);
 }
 
 size_t sched_filter(const struct want *w, const struct sched_node *node,
@@ -196,7 +261,8 @@ size_t sched_filter(const struct want *w, const struct sched_node *node,
         if (n > 0) {
             return n;
         }
-        why = check_spread(w, node);
+        why = check_volumes(w, node);
+        why = why ? why : check_spread(w, node);
         why = why ? why : check_neighbours(w, node);
     }
     reasons[0] = why;

@@ -3,6 +3,7 @@
 #ifndef ORCHESTRATOR_SCHED_PRIVATE_H
 #define ORCHESTRATOR_SCHED_PRIVATE_H
 
+#include "api/pod_resources.h"
 #include "api/selector.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -41,7 +42,10 @@ struct sched_pod {
     struct list on_node;
     struct pod_facts *facts;
     struct sched_amount asks;
-    struct arena arena;    /* of what follows; mostly empty */
+    int64_t priority;
+    struct wall started;
+    struct arena arena; /* of what follows; mostly empty */
+    struct resource_list extended;
     struct pod_terms anti; /* required anti-affinity */
     struct sched_port *ports;
     size_t n_ports;
@@ -55,7 +59,17 @@ struct sched_node {
     bool unschedulable;
     struct sched_amount has, used;
     struct list pods;
-    size_t anti_pods; /* pods with required anti-affinity */
+    size_t anti_pods;              /* pods with required anti-affinity */
+    struct resource_list extended; /* allocatable, beyond struct sched_amount */
+    struct list nominated;         /* struct sched_nominee */
+};
+
+/* A pod that waits for room on a node. */
+struct sched_nominee {
+    struct list on_node;
+    char *key;
+    int64_t priority;
+    struct sched_amount asks;
 };
 
 struct sched {
@@ -64,8 +78,9 @@ struct sched {
     struct map namespaces;     /* name -> struct sched_ns */
     struct sched_node **order; /* the nodes, for walking in turn */
     size_t n, cap;
-    size_t turn;      /* where the next search begins */
-    size_t anti_pods; /* in the whole picture */
+    struct map nominees; /* "ns/name" -> struct sched_nominee */
+    size_t turn;         /* where the next search begins */
+    size_t anti_pods;    /* in the whole picture */
 };
 
 struct node_term {
@@ -90,6 +105,9 @@ struct want {
     const struct json *pod, *labels, *tolerations;
     const char *ns, *owner, *node_name;
     struct sched_amount asks;
+    int64_t priority;
+    struct resource_list extended;
+    const struct sched_volumes *volumes;
     struct sched_port *ports;
     size_t n_ports;
     const struct selector *node_selector;
@@ -109,7 +127,12 @@ struct want {
 /* ---- sched.c ---- */
 const struct json *sched_namespace_labels(const struct sched *s, const char *name);
 
+void sched_detach(struct sched *s, struct sched_pod *p);
+void sched_attach(struct sched *s, struct sched_pod *p);
+
 /* ---- sched_want.c ---- */
+/* Requests that struct sched_amount does not hold. */
+struct resource_list pod_extended(struct arena *a, const struct json *pod);
 int want_init(struct want *w, struct sched *s, struct arena *a, const struct json *pod,
               struct err *err);
 struct sched_amount pod_asks(const struct json *pod);
@@ -130,10 +153,12 @@ void want_survey(struct want *w);
 const char *topology_key(struct arena *a, const char *key, const char *value);
 
 /* ---- sched_filter.c ---- */
-#define REASONS_MAX 6
+#define REASONS_MAX 8
 /* Why the node does not do; 0 when it does. Texts are constants or lie in the arena. */
 size_t sched_filter(const struct want *w, const struct sched_node *node,
                     const char *reasons[REASONS_MAX]);
+/* Whether taking pods away from the node could help: what speaks against it are not its pods. */
+bool sched_hopeless(const struct want *w, const struct sched_node *node);
 
 /* ---- sched_score.c ---- */
 /* The best of n nodes. */

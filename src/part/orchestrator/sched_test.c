@@ -103,7 +103,7 @@ static void expect(const char *pod, const char *node)
 {
     const char *got = NULL;
     struct err err = {0};
-    if (sched_place(s, &arena, a_pod("new", pod), &got, &err) < 0) {
+    if (sched_place(s, &arena, a_pod("new", pod), NULL, &got, &err) < 0) {
         fail_msg("%s: %s", pod, err.text);
     }
     if (strcmp(got, node) != 0) {
@@ -115,7 +115,7 @@ static void expect_none(const char *pod, const char *text)
 {
     const char *got = NULL;
     struct err err = {0};
-    int r = sched_place(s, &arena, a_pod("new", pod), &got, &err);
+    int r = sched_place(s, &arena, a_pod("new", pod), NULL, &got, &err);
     if (r == 0) {
         fail_msg("%s was placed on %s", pod, got);
     }
@@ -265,7 +265,7 @@ static void pod_affinity_and_anti_affinity_hold(void **state)
                           "{'metadata':{'labels':{'app':'web'}},'spec':{'affinity':{'podAffinity':"
                           "{'" REQUIRED "':[{'labelSelector':{'matchLabels':{'app':'web'}},"
                           "'topologyKey':'zone'}]}}}}"),
-                    &node, NULL),
+                    NULL, &node, NULL),
         0);
 }
 
@@ -391,7 +391,7 @@ static void five_thousand_pods_are_placed_in_moments(void **state)
         const char *node;
         arena_init(&a, 0);
         struct json *pod = a_pod(arena_printf(&a, "p%d", i), more);
-        assert_int_equal(sched_place(s, &a, pod, &node, NULL), 0);
+        assert_int_equal(sched_place(s, &a, pod, NULL, &node, NULL), 0);
         assert_int_equal(sched_assume(s, pod, node), 0);
         arena_fini(&a);
         arena_clear(&arena);
@@ -425,7 +425,7 @@ static void lack_of_memory_is_told(void **state)
         struct arena a;
         const char *node = NULL;
         arena_init(&a, cap);
-        int r = sched_place(s, &a, wanted, &node, NULL);
+        int r = sched_place(s, &a, wanted, NULL, &node, NULL);
         arena_fini(&a);
         if (r == 0) {
             assert_string_equal(node, "n1");

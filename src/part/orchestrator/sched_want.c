@@ -68,6 +68,30 @@ struct sched_amount pod_asks(const struct json *pod)
     return sum;
 }
 
+struct resource_list pod_extended(struct arena *a, const struct json *pod)
+{
+    struct arena scratch;
+    struct resource_list l = {0};
+    bool any = false;
+    JSON_FOR_EACH (c, json_path(pod, "spec.containers")) {
+        JSON_FOR_EACH_MEMBER (m, json_path(c, "resources.limits")) {
+            any |= strchr(m->key, '/') || str_starts(str_of(m->key), "hugepages-");
+        }
+    }
+    if (!any) {
+        return l; /* extended resources are always limited */
+    }
+    arena_init(&scratch, /* cap= */ 0);
+    struct resource_list all = pod_requests(&scratch, json_get(pod, "spec"));
+    for (size_t i = 0; i < all.n; i++) {
+        if (strchr(all.v[i].name, '/') || str_starts(str_of(all.v[i].name), "hugepages-")) {
+            resource_list_add(a, &l, all.v[i].name, all.v[i].q);
+        }
+    }
+    arena_fini(&scratch);
+    return l;
+}
+
 bool read_ports(struct arena *a, const struct json *pod, struct sched_port **ret, size_t *ret_n)
 {
     size_t n = 0;
@@ -278,6 +302,8 @@ int want_init(struct want *w, struct sched *s, struct arena *a, const struct jso
         .ns = obj_ns(pod),
         .owner = json_cstr(json_get(obj_controller_ref(pod), "uid"), ""),
         .asks = pod_asks(pod),
+        .priority = json_path_i64(pod, "spec.priority", 0),
+        .extended = pod_extended(a, pod),
     };
     int r = read_all(w, err);
     if (r == 0 && !read_ports(a, pod, &w->ports, &w->n_ports)) {

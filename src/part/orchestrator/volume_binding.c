@@ -70,12 +70,12 @@ static bool is_large_enough(const struct json *pv, const struct json *claim)
            quantity_json_value(json_path(claim, "spec.resources.requests.storage"));
 }
 
-static const char *node_field(const void *node, const char *key)
+static const char *node_field(const struct volume_node *node, const char *key)
 {
-    return strcmp(key, "metadata.name") == 0 ? obj_name(node) : NULL;
+    return strcmp(key, "metadata.name") == 0 ? node->name : NULL;
 }
 
-static bool term_allows(const struct json *term, const struct json *node)
+static bool term_allows(const struct json *term, const struct volume_node *node)
 {
     struct arena a;
     bool ok =
@@ -84,7 +84,7 @@ static bool term_allows(const struct json *term, const struct json *node)
     JSON_FOR_EACH (expr, json_get(term, "matchExpressions")) {
         struct selector_term t;
         ok = ok && selector_term_from_json(&a, expr, &t, NULL) == 0 &&
-             selector_term_match(&t, json_cstr(json_get(obj_labels(node), t.key), NULL));
+             selector_term_match(&t, json_cstr(json_get(node->labels, t.key), NULL));
     }
     JSON_FOR_EACH (expr, json_get(term, "matchFields")) {
         struct selector_term t;
@@ -95,7 +95,7 @@ static bool term_allows(const struct json *term, const struct json *node)
     return ok;
 }
 
-bool volume_on_node(const struct json *pv, const struct json *node)
+bool volume_on_node(const struct json *pv, const struct volume_node *node)
 {
     const struct json *terms = json_path(pv, "spec.nodeAffinity.required.nodeSelectorTerms");
     JSON_FOR_EACH (term, terms) {
@@ -121,7 +121,7 @@ static bool selector_fits(const struct json *pv, const struct json *claim)
     return ok;
 }
 
-bool volume_fits(const struct json *pv, const struct json *claim, const struct json *node)
+bool volume_fits(const struct json *pv, const struct json *claim, const struct volume_node *node)
 {
     bool reserved = volume_is_for(pv, claim);
     const char *phase = json_path_cstr(pv, "status.phase", "");
@@ -138,7 +138,7 @@ bool volume_fits(const struct json *pv, const struct json *claim, const struct j
 }
 
 struct json *volume_choose(struct json **pvs, size_t n, const struct json *claim,
-                           const struct json *node)
+                           const struct volume_node *node)
 {
     struct json *best = NULL;
     int64_t size = 0;
