@@ -329,6 +329,18 @@ static void start_log(struct server_call *call, struct node_stream_req *r)
     http_exchange_on_drain(call->x, log_drained, g);
 }
 
+char *exec_proxy_legacy_error(struct str status)
+{
+    struct arena a;
+    struct json *j = NULL;
+    arena_init(&a, 0);
+    int rc = json_parse(&a, status, NULL, &j, NULL);
+    bool good = rc == 0 && cstr_eq(json_path_cstr(j, "status", ""), "Success");
+    char *text = good ? NULL : mem_strdup(json_path_cstr(j, "message", "the command failed"));
+    arena_fini(&a);
+    return text;
+}
+
 /* ---- the entry ---- */
 
 static bool method_verb(struct str method, enum handler_verb *ret)

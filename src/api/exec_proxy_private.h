@@ -13,6 +13,9 @@ struct exec_proxy {
     void (*end)(struct exec_proxy *p); /* the server drains */
 };
 
+/* What protocols before v4 say on the error channel: the Status' message, heap; NULL on success. */
+char *exec_proxy_legacy_error(struct str status);
+
 /* exec_proxy_ws.c: exec and attach. r is complete. Ends the exchange. */
 void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r);
 

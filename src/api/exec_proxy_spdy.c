@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Remote commands over SPDY/3.1, stream protocol v4.channel.k8s.io: what clients before
- * kubectl 1.30 speak. The client opens one SPDY stream a channel and names it in the header
- * "streamtype".
+ * Remote commands over SPDY/3.1, stream protocols v4.channel.k8s.io down to channel.k8s.io: what
+ * clients before kubectl 1.30 speak. The client opens one SPDY stream a channel and names it in the
+ * header "streamtype".
  *
  *     AWAIT (the client opens its streams) -> OPENING (the node is asked) -> RUN -> gone
  *
@@ -25,6 +25,7 @@ struct remote_spdy {
     struct node_stream_req req;
     uint32_t ids[CHANNELS]; /* SPDY stream of each channel, 0 = none */
     unsigned wanted;        /* bits of the channels that must be there before the node is asked */
+    bool legacy;            /* before v4: errors are sentences */
     bool asked;             /* the node was asked */
     bool status;            /* a Status was sent on the error stream */
     bool broken; /* the client is gone or misbehaves: freed when no callback is on the stack */
@@ -61,6 +62,15 @@ static void send_channel(struct remote_spdy *m, uint8_t channel, struct str data
     }
 }
 
+static void send_error(struct remote_spdy *m, struct str status)
+{
+    CLEANUP(mem_freep) char *text = m->legacy ? exec_proxy_legacy_error(status) : NULL;
+    m->status = true;
+    if (!m->legacy || text) { /* before v4 success is silent */
+        send_channel(m, CHANNEL_ERROR, text ? str_of(text) : status, false);
+    }
+}
+
 static void send_status(struct remote_spdy *m, int code, const char *text)
 {
     CLEANUP(buf_finip) struct buf b = BUF_INIT;
@@ -71,9 +81,8 @@ static void send_status(struct remote_spdy *m, int code, const char *text)
         json_set_str(s, "status", "Success");
     }
     if (s && json_print(&b, s) == 0) {
-        send_channel(m, CHANNEL_ERROR, buf_str(&b), false);
+        send_error(m, buf_str(&b));
     }
-    m->status = true;
 }
 
 /* The command is over: the status, the end of every stream, the end of the connection. */
@@ -95,8 +104,11 @@ static void finish(struct remote_spdy *m, int code, const char *text)
 static void on_node_message(void *arg, uint8_t channel, struct str data)
 {
     struct remote_spdy *m = arg;
-    m->status |= channel == CHANNEL_ERROR;
-    send_channel(m, channel, data, false);
+    if (channel == CHANNEL_ERROR) {
+        send_error(m, data);
+    } else {
+        send_channel(m, channel, data, false);
+    }
     if (flush(m) >= SPDY_HIGH) {
         m->base.node->ops->pause(m->base.node, true);
     }
@@ -269,7 +281,8 @@ static void copy_request(struct remote_spdy *m, const struct node_stream_req *r)
     m->req.command = command;
 }
 
-static struct remote_spdy *remote_new(struct api_server *server, const struct node_stream_req *r)
+static struct remote_spdy *remote_new(struct api_server *server, const struct node_stream_req *r,
+                                      int version)
 {
     struct remote_spdy *m = mem_zalloc(sizeof(*m));
     if (!m) {
@@ -283,7 +296,8 @@ static struct remote_spdy *remote_new(struct api_server *server, const struct no
     m->wanted = 1u << CHANNEL_ERROR | (r->in ? 1u << CHANNEL_STDIN : 0) |
                 (r->out ? 1u << CHANNEL_STDOUT : 0) |
                 (r->err && !r->tty ? 1u << CHANNEL_STDERR : 0) |
-                (r->tty ? 1u << CHANNEL_RESIZE : 0);
+                (r->tty && version >= 3 ? 1u << CHANNEL_RESIZE : 0);
+    m->legacy = version < 4;
     m->spdy = spdy_new(&spdy_ops, m);
     if (!m->spdy || arena_failed(&m->arena)) {
         remote_free(m);
@@ -292,20 +306,36 @@ static struct remote_spdy *remote_new(struct api_server *server, const struct no
     return m;
 }
 
+static const char *const versions[] = {"channel.k8s.io", "v2.channel.k8s.io", "v3.channel.k8s.io",
+                                       "v4.channel.k8s.io"};
+
+/* The newest version that the client offers; 1 when it offers none; 0 when we know none of them. */
+static int choose_version(const struct http_exchange *x)
+{
+    static const char name[] = "x-stream-protocol-version";
+    const struct http_headers *h = &http_exchange_request(x)->headers;
+    for (int v = (int)ARRAY_SIZE(versions); v > 0; v--) {
+        if (http_header_has_token(h, name, versions[v - 1])) {
+            return v;
+        }
+    }
+    return http_header_has(h, name) ? 0 : 1;
+}
+
 bool exec_proxy_wants_spdy(const struct http_exchange *x)
 {
-    return http_exchange_wants_stream(x, "SPDY/3.1") &&
-           http_header_has_token(&http_exchange_request(x)->headers, "x-stream-protocol-version",
-                                 "v4.channel.k8s.io");
+    return http_exchange_wants_stream(x, "SPDY/3.1") && choose_version(x) > 0;
 }
 
 void exec_proxy_spdy(struct server_call *call, const struct node_stream_req *r)
 {
     static const struct stream_events events = {
         .on_read = on_read, .on_eof = on_eof, .on_error = on_error, .on_drain = on_drain};
-    const struct http_header header = HTTP_HEADER("x-stream-protocol-version", "v4.channel.k8s.io");
+    int version = choose_version(call->x);
+    const struct http_header header =
+        HTTP_HEADER("x-stream-protocol-version", versions[version - 1]);
     struct api_server *server = call->server; /* call goes with the exchange */
-    struct remote_spdy *m = remote_new(server, r);
+    struct remote_spdy *m = remote_new(server, r, version);
     if (!m) {
         api_reply_error(call->x, -E_NOMEM, "out of memory");
         return;

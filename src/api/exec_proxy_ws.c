@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Remote commands over WebSocket, subprotocols v5.channel.k8s.io and v4.channel.k8s.io: every
- * binary message is one channel byte and data. v5 adds 255: its one byte of data names the channel
- * that the client has closed.
+ * Remote commands over WebSocket: every binary message is one channel byte and data.
+ *
+ *   v5.channel.k8s.io            255 and one byte: that channel is closed by the client
+ *   v4.channel.k8s.io            the error channel carries a Status in JSON
+ *   channel.k8s.io, or none      the error channel carries a sentence, and nothing on success
+ *   base64.channel.k8s.io, v4.base64.channel.k8s.io   text messages: a digit for the channel,
+ * base64
  */
 #include "api/exec_proxy_private.h"
+#include "base/encode.h"
 #include "codec/websocket.h"
 #include "net/ws.h"
 
@@ -13,6 +18,8 @@
 struct remote {
     struct exec_proxy base;
     struct ws *ws;
+    bool base64;   /* messages are text */
+    bool legacy;   /* before v4: errors are sentences */
     bool opened;   /* the node has accepted: the client may be read */
     bool status;   /* a Status was sent on the error channel */
     bool finished; /* the node has ended; only the closing handshake is left */
@@ -30,8 +37,24 @@ static void remote_free(struct remote *m)
 /* Bytes that wait or a negative code. */
 static ssize_t send_channel(struct remote *m, uint8_t channel, struct str data)
 {
-    char head = (char)channel;
-    return ws_send2(m->ws, true, str_n(&head, 1), data);
+    CLEANUP(buf_finip) struct buf text = BUF_INIT;
+    char head = (char)(m->base64 ? '0' + channel : channel);
+    if (!m->base64) {
+        return ws_send2(m->ws, true, str_n(&head, 1), data);
+    }
+    return base64_encode(&text, data.p, data.n) < 0
+               ? -E_NOMEM
+               : ws_send2(m->ws, false, str_n(&head, 1), buf_str(&text));
+}
+
+static ssize_t send_error(struct remote *m, struct str status)
+{
+    CLEANUP(mem_freep) char *text = m->legacy ? exec_proxy_legacy_error(status) : NULL;
+    m->status = true;
+    if (m->legacy && !text) {
+        return 0; /* success is silent */
+    }
+    return send_channel(m, CHANNEL_ERROR, text ? str_of(text) : status);
 }
 
 static void send_status(struct remote *m, int code, const char *text)
@@ -46,10 +69,9 @@ static void send_status(struct remote *m, int code, const char *text)
         json_set_str(s, "status", "Success");
     }
     if (s && json_print(&b, s) == 0) {
-        (void)send_channel(m, CHANNEL_ERROR, buf_str(&b)); /* a dead peer shows in on_close */
+        (void)send_error(m, buf_str(&b)); /* a dead peer shows in on_close */
     }
     arena_fini(&a);
-    m->status = true;
 }
 
 /* ---- from the node ---- */
@@ -64,8 +86,7 @@ static void on_opened(void *arg)
 static void on_node_message(void *arg, uint8_t channel, struct str data)
 {
     struct remote *m = arg;
-    m->status |= channel == CHANNEL_ERROR;
-    ssize_t waits = send_channel(m, channel, data);
+    ssize_t waits = channel == CHANNEL_ERROR ? send_error(m, data) : send_channel(m, channel, data);
     if (waits >= WS_HIGH) {
         m->base.node->ops->pause(m->base.node, true);
     }
@@ -105,8 +126,15 @@ static void on_ws_message(struct ws *w, void *arg, bool binary, struct str data)
     if (data.n == 0 || m->finished) {
         return;
     }
-    uint8_t channel = (uint8_t)data.p[0];
+    CLEANUP(buf_finip) struct buf raw = BUF_INIT;
+    uint8_t channel = (uint8_t)(m->base64 ? data.p[0] - '0' : data.p[0]);
     struct str rest = str_n(data.p + 1, data.n - 1);
+    if (m->base64) {
+        if (base64_decode(&raw, rest) < 0) {
+            return; /* what is none is dropped */
+        }
+        rest = buf_str(&raw);
+    }
     if (channel != CHANNEL_STDIN && channel != CHANNEL_RESIZE && channel != CHANNEL_CLOSE) {
         return; /* clients write on no other channel */
     }
@@ -145,15 +173,19 @@ static void remote_end(struct exec_proxy *p)
 
 /* ---- the start ---- */
 
+/* The newest one that the client offers, "" when it offers none; NULL when we know none of them. */
 static const char *choose_protocol(struct http_exchange *x)
 {
-    static const char *const protocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io"};
+    static const char *const protocols[] = {"v5.channel.k8s.io", "v4.channel.k8s.io",
+                                            "v4.base64.channel.k8s.io", "channel.k8s.io",
+                                            "base64.channel.k8s.io"};
     for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
         if (ws_offers(x, protocols[i])) {
             return protocols[i];
         }
     }
-    return NULL;
+    return http_header_has(&http_exchange_request(x)->headers, "sec-websocket-protocol") ? NULL
+                                                                                         : "";
 }
 
 void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r)
@@ -169,8 +201,8 @@ void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r
     }
     if (!protocol) {
         api_reply_error(x, -E_INVAL,
-                        "remote commands need an upgrade to WebSocket (v5.channel.k8s.io, "
-                        "v4.channel.k8s.io) or to SPDY/3.1 (v4.channel.k8s.io)");
+                        "remote commands need an upgrade to WebSocket (v5.channel.k8s.io and "
+                        "older) or to SPDY/3.1 (v4.channel.k8s.io and older)");
         return;
     }
     struct remote *m = mem_zalloc(sizeof(*m));
@@ -186,7 +218,9 @@ void exec_proxy_remote(struct server_call *call, const struct node_stream_req *r
         api_reply_error(x, err.code ? err.code : -E_UNREACH, err.text);
         return;
     }
-    m->ws = ws_accept(x, protocol, &ws_events, m);
+    m->base64 = strstr(protocol, "base64");
+    m->legacy = protocol[0] != 'v';
+    m->ws = ws_accept(x, *protocol ? protocol : NULL, &ws_events, m);
     if (!m->ws) {
         remote_free(m);
         api_reply_error(x, -E_INVAL, "the WebSocket handshake is malformed");

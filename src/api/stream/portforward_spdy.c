@@ -158,10 +158,13 @@ static void link_data(struct port_link *l, struct str data)
     flush(p->session);
 }
 
+/* The error stream ends as well: a client closes its own side only when it has seen that no error
+ * follows. */
 static void link_eof(struct port_link *l)
 {
     struct pair *p = CONTAINER_OF(l, struct pair, l);
     spdy_data(p->session->spdy, p->data, STR_NULL, true);
+    spdy_data(p->session->spdy, p->error, STR_NULL, true);
     flush(p->session);
 }
 
