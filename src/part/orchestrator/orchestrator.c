@@ -19,6 +19,7 @@ static const struct controller_ops *const all_controllers[] = {
     &pod_gc_controller,           &replicaset_controller,
     &role_aggregation_controller, &scheduler_controller,
     &service_account_controller,  &taint_controller,
+    &statefulset_controller,      &daemonset_controller,
 };
 _Static_assert(ARRAY_SIZE(all_controllers) <= CONTROLLERS_MAX, "raise CONTROLLERS_MAX");
 
@@ -35,6 +36,12 @@ const struct known_kinds *known_kinds(void)
             .replicaset = kind_find_api("apps/v1", "ReplicaSet"),
             .event = kind_find_api("v1", "Event"),
             .binding = kind_find_api("v1", "Binding"),
+            .revision = kind_find_api("apps/v1", "ControllerRevision"),
+            .daemon_set = kind_find_api("apps/v1", "DaemonSet"),
+            .stateful_set = kind_find_api("apps/v1", "StatefulSet"),
+            .job = kind_find_api("batch/v1", "Job"),
+            .cron_job = kind_find_api("batch/v1", "CronJob"),
+            .claim = kind_find_api("v1", "PersistentVolumeClaim"),
             .service = kind_find_api("v1", "Service"),
             .endpoints = kind_find_api("v1", "Endpoints"),
             .slice = kind_find_api("discovery.k8s.io/v1", "EndpointSlice"),

@@ -36,6 +36,31 @@ static int64_t most_restarts(const struct json *pod)
     return most;
 }
 
+static int64_t sum_of_restarts(const struct json *pod)
+{
+    static const char *const lists[] = {"status.initContainerStatuses", "status.containerStatuses"};
+    int64_t sum = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        JSON_FOR_EACH (status, json_path(pod, lists[i])) {
+            sum += json_i64(json_get(status, "restartCount"), 0);
+        }
+    }
+    return sum;
+}
+
+/* The node of a required node affinity to metadata.name, as DaemonSets write it. */
+static const char *target_of(const struct json *pod)
+{
+    const struct json *terms = json_path(
+        pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution."
+             "nodeSelectorTerms");
+    const struct json *field = json_at(json_get(json_at(terms, 0), "matchFields"), 0);
+    if (strcmp(json_path_cstr(field, "key", ""), "metadata.name") != 0) {
+        return "";
+    }
+    return json_cstr(json_at(json_get(field, "values"), 0), "");
+}
+
 /* Copies a text behind the struct and moves on. */
 static const char *put_text(char **at, struct str s)
 {
@@ -126,7 +151,8 @@ struct pod_facts *pod_facts_new(const struct json *pod)
                            json_cstr(json_get(ref, "name"), ""),
                            json_path_cstr(pod, "status.podIP", ""),
                            json_path_cstr(pod, "spec.hostname", ""),
-                           json_path_cstr(pod, "spec.subdomain", "")};
+                           json_path_cstr(pod, "spec.subdomain", ""),
+                           target_of(pod)};
     size_t n = labels_size(labels) + put_ports(NULL, pod);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         n += strlen(texts[i]) + 1;
@@ -146,6 +172,7 @@ struct pod_facts *pod_facts_new(const struct json *pod)
     p->ip = put_text(&at, str_of(texts[7]));
     p->hostname = put_text(&at, str_of(texts[8]));
     p->subdomain = put_text(&at, str_of(texts[9]));
+    p->target = put_text(&at, str_of(texts[10]));
     p->labels = put_labels(&at, labels);
     p->ports = at;
     (void)put_ports(&at, pod);
@@ -157,6 +184,8 @@ struct pod_facts *pod_facts_new(const struct json *pod)
         strcmp(json_cstr(json_get(obj_condition(pod, "Ready"), "reason"), ""), "NodeNotReady") == 0;
     p->created = obj_created(pod);
     p->restarts = most_restarts(pod);
+    p->all_restarts = sum_of_restarts(pod);
+    p->tracked = obj_has_finalizer(pod, JOB_TRACKING);
     const char *since = json_cstr(json_get(obj_condition(pod, "Ready"), "lastTransitionTime"), "");
     (void)time_parse(str_of(since), &p->ready_since); /* stays 0: since ever */
     (void)str_i64(str_of(obj_annotation(pod, DELETION_COST)), &p->deletion_cost); /* stays 0 */

@@ -10,6 +10,9 @@
 #include "base/list.h"
 #include "codec/json.h"
 
+/* Keeps an ended pod until its Job has counted it. */
+#define JOB_TRACKING "batch.kubernetes.io/job-tracking"
+
 enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
 
 /* All texts lie behind the struct. */
@@ -23,6 +26,7 @@ struct pod_facts {
     const char *hostname, *subdomain; /* of the spec; "" = none */
     const char *ports;  /* named ports, "name\0protocol\0number\0...\0", see pod_port() */
     const char *labels; /* "key\0value\0...\0", see pod_label() */
+    const char *target; /* the node that its affinity names (a DaemonSet's pod); "" = none */
     enum pod_phase phase;
     bool deleting, ready;
     bool containers_ready;   /* condition ContainersReady */
@@ -30,6 +34,8 @@ struct pod_facts {
     struct wall ready_since; /* lastTransitionTime of Ready */
     struct wall created;
     int64_t restarts;      /* the most restarts of a container */
+    bool tracked;           /* has the finalizer of Jobs, JOB_TRACKING */
+    int64_t all_restarts;   /* of all its containers together */
     int64_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
     /* private */
     struct list by_group, by_node, by_ns;
@@ -47,6 +53,11 @@ int64_t pod_port(const struct pod_facts *p, const char *name, const char *protoc
 static inline bool pod_ended(const struct pod_facts *p)
 {
     return p->phase == POD_SUCCEEDED || p->phase == POD_FAILED;
+}
+/* The node where it is, or where it must go; "" = it may go anywhere. */
+static inline const char *pod_place(const struct pod_facts *p)
+{
+    return p->node[0] ? p->node : p->target;
 }
 /* Counts towards a ReplicaSet's replicas. */
 static inline bool pod_active(const struct pod_facts *p)
