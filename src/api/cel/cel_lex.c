@@ -334,7 +334,7 @@ static size_t scan_punctuation(const struct lexer *l, enum token_type *ret)
         }
     }
     *ret = (enum token_type)c;
-    return c < 0x80 && strchr("()[]{}.,-!?:+*/%<>", c) ? 1 : 0;
+    return c > 0 && c < 0x80 && strchr("()[]{}.,-!?:+*/%<>", c) ? 1 : 0;
 }
 
 /* `a-b`: letters, digits, '_', '.', '-', '/' and ' ' between backticks. */
