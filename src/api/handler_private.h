@@ -51,6 +51,8 @@ void handler_answer(struct handler_op *op);
 void handler_list(struct handler_op *op);
 
 /* handler_write.c */
+/* The operation is on /status, or on /approval, which writes a part of it. */
+bool handler_writes_status(const struct handler_op *op);
 void handler_create(struct handler_op *op);
 void handler_update(struct handler_op *op);
 void handler_patch(struct handler_op *op);

@@ -16,9 +16,9 @@
 #define GENERATE_ATTEMPTS 8
 #define GENERATE_BASE 58
 
-static bool is_status(const struct handler_op *op)
+bool handler_writes_status(const struct handler_op *op)
 {
-    return op->sub && op->sub->sub == KIND_SUB_STATUS;
+    return op->sub && (op->sub->sub == KIND_SUB_STATUS || op->sub->sub == KIND_SUB_APPROVAL);
 }
 
 /* ---- the body ---- */
@@ -160,7 +160,7 @@ static bool check_rules(struct handler_op *op, const struct json *obj, const str
         return false;
     }
     field_errors_init(&e, op->arena);
-    strategy_validate(&e, form_of(op), obj, old, is_status(op));
+    strategy_validate(&e, form_of(op), obj, old, handler_writes_status(op));
     if (e.n == 0) {
         return true;
     }
@@ -392,7 +392,7 @@ static void replace(struct handler_op *op, struct json *body)
     const struct kind *k = form_of(op);
     struct json *obj = kind_to_storage(op->arena, op->kind, body);
     set_defaults(op, obj);
-    strategy_update(op->arena, k, obj, op->old, is_status(op));
+    strategy_update(op->arena, k, obj, op->old, handler_writes_status(op));
     update_metadata(obj, op->old);
     if (arena_failed(op->arena)) {
         handler_fail_code(op, -E_NOMEM, "out of memory");

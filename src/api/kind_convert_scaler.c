@@ -188,6 +188,9 @@ struct json *kind_scaler_to_v1(struct arena *a, const struct json *obj)
     (void)json_del(spec, "behavior");
     (void)json_del(status, "currentMetrics");
     (void)json_del(status, "conditions");
+    if (status && !json_get(status, "currentReplicas")) {
+        json_set_int(status, "currentReplicas", 0);
+    }
     json_set_str(out, "apiVersion", "autoscaling/v1");
     return out;
 }

@@ -8,9 +8,15 @@
 
 /* In the order of kube-apiserver. */
 static const struct admission_plugin *const plugins[] = {
-    &limit_ranger_plugin, &service_account_plugin, &priority_plugin,
-    &storage_plugin,      &runtime_class_plugin,   &escalation_plugin,
-    &service_plugin,      &quota_plugin, /* counts what will be written */
+    &certificate_request_plugin,
+    &limit_ranger_plugin,
+    &service_account_plugin,
+    &priority_plugin,
+    &storage_plugin,
+    &runtime_class_plugin,
+    &escalation_plugin,
+    &service_plugin,
+    &quota_plugin, /* counts what will be written */
 };
 
 bool admission_forbid(struct admission *ad, const char *why)

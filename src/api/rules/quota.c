@@ -105,11 +105,64 @@ static void quota_scopes(struct field_errors *e, const struct json *spec)
     }
 }
 
+/* Scopes other than BestEffort leave room for amounts; BestEffort counts pods alone. */
+static bool scope_counts(const char *scope, const char *resource)
+{
+    static const char *const amounts[] = {"cpu",
+                                          "memory",
+                                          "ephemeral-storage",
+                                          "requests.cpu",
+                                          "requests.memory",
+                                          "limits.cpu",
+                                          "limits.memory",
+                                          "pods",
+                                          "count/pods",
+                                          "requests.ephemeral-storage",
+                                          "limits.ephemeral-storage"};
+    if (cstr_eq(scope, "BestEffort")) {
+        return cstr_eq(resource, "pods") || cstr_eq(resource, "count/pods");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(amounts); i++) {
+        if (cstr_eq(resource, amounts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_scope(const struct json *scopes, const char *wanted)
+{
+    JSON_FOR_EACH (scope, scopes) {
+        if (cstr_eq(json_cstr(scope, ""), wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void quota_scoped(struct field_errors *e, const struct json *spec)
+{
+    const struct json *scopes = json_get(spec, "scopes");
+    JSON_FOR_EACH (scope, scopes) {
+        JSON_FOR_EACH_MEMBER (m, json_get(spec, "hard")) {
+            if (!scope_counts(json_cstr(scope, ""), m->key)) {
+                field_error(e, FIELD_INVALID, "spec.scopes", scopes,
+                            "unsupported scope applied to resource");
+            }
+        }
+    }
+    if ((has_scope(scopes, "BestEffort") && has_scope(scopes, "NotBestEffort")) ||
+        (has_scope(scopes, "Terminating") && has_scope(scopes, "NotTerminating"))) {
+        field_error(e, FIELD_INVALID, "spec.scopes", scopes, "conflicting scopes");
+    }
+}
+
 static void quota_validate(struct field_errors *e, const struct json *obj, const struct json *old)
 {
     const struct json *spec = json_get(obj, "spec");
     quota_amounts(e, "spec.hard", json_get(spec, "hard"));
     quota_scopes(e, spec);
+    quota_scoped(e, spec);
     if (old) {
         validate_immutable(e, "spec.scopes", json_get(spec, "scopes"),
                            json_path(old, "spec.scopes"));
