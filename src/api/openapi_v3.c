@@ -258,14 +258,15 @@ static void parameter(struct buf *out, const char *name, const char *in)
                          : "string");
 }
 
-static void request_body(struct buf *out, const struct operation *o)
+/* kubectl apply sends a strategic merge patch wherever it is offered. */
+static void request_body(struct buf *out, const struct operation *o, bool custom)
 {
     member(out, "requestBody");
     buf_puts(out, "{\"content\":{");
     if (strcmp(o->action, "patch") == 0) {
         static const char *const patches[] = {"json-patch+json", "merge-patch+json",
                                               "strategic-merge-patch+json"};
-        for (size_t i = 0; i < ARRAY_SIZE(patches); i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(patches) - custom; i++) {
             buf_printf(out, "%s\"application/%s\":{\"schema\":{\"type\":\"%s\"}}", i ? "," : "",
                        patches[i], i ? "object" : "array");
         }
@@ -311,7 +312,7 @@ static void operation(struct buf *out, const struct operation *o, const struct k
         buf_putc(out, ']');
     }
     if (o->body) {
-        request_body(out, o);
+        request_body(out, o, k->custom != NULL);
     }
     buf_puts(out, ",\"responses\":{\"200\":{\"description\":\"OK\"");
     if (o->answer) {

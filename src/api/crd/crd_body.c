@@ -9,6 +9,7 @@
 #include "api/crd/crd_private.h"
 
 #include "api/object.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "codec/jsonpath.h"
 
@@ -183,6 +184,12 @@ static const char *warning_of(struct crd_body *b, const struct json *v, const ch
                  : arena_printf(&b->arena, "%s/%s %s is deprecated", b->group, version, b->kind);
 }
 
+static void ignore_problem(void *arg, const struct cel_problem *problem)
+{
+    (void)arg;
+    (void)problem;
+}
+
 static int read_version(struct crd_body *b, struct crd *crd, const struct json *v, size_t i,
                         struct err *err)
 {
@@ -200,10 +207,21 @@ static int read_version(struct crd_body *b, struct crd *crd, const struct json *
         return -E_NOMEM;
     }
     int code = crd_schema_compile(a, schema, &b->regexes, &out->schema, err);
+    if (code != 0 && code != -E_NOMEM) {
+        log_warn("custom kind '%s': version=%s %s, its objects are not checked", crd->name,
+                 out->name, err->text);
+        out->schema = &any_schema;
+        code = 0;
+    }
+    /* Rules that do not compile bind nobody. Validation refuses both when they come: this is only
+     * for what another version of this program has accepted. */
+    if (code == 0 && cel_rules_compile(schema, "", ignore_problem, NULL, &out->rules) == -E_NOMEM) {
+        code = -E_NOMEM;
+    }
     if (code == 0) {
         read_kind(b, v, i);
     }
-    return code;
+    return code == 0 ? 0 : err_set(err, code, "out of memory");
 }
 
 /* ---- the whole ---- */
@@ -225,6 +243,7 @@ int crd_body_new(struct crd *crd, const struct json *obj, struct crd_body **ret,
     b->storage = SIZE_MAX;
     int code = arena_failed(&b->arena) ? -E_NOMEM : 0;
     JSON_FOR_EACH (v, versions) {
+        b->n_read += code == 0; /* also a version that is read half */
         code = code < 0 ? code : read_version(b, crd, v, b->n, err);
         if (code == 0 && b->versions[b->n].storage) {
             b->storage = b->n;
@@ -246,6 +265,9 @@ void crd_body_free(struct crd_body *b)
 {
     if (!b) {
         return;
+    }
+    for (size_t i = 0; i < b->n_read; i++) {
+        cel_rules_free(b->versions[i].rules);
     }
     crd_regexes_fini(&b->regexes);
     arena_fini(&b->arena);

@@ -46,10 +46,51 @@ int crd_wrap_body_error(const struct kind *k, struct err *err)
 
 /* ---- validation ---- */
 
+void crd_rule_problem(void *arg, const struct cel_problem *problem)
+{
+    static const enum field_error_type types[] = {[CEL_CAUSE_INVALID] = FIELD_INVALID,
+                                                  [CEL_CAUSE_REQUIRED] = FIELD_REQUIRED,
+                                                  [CEL_CAUSE_FORBIDDEN] = FIELD_FORBIDDEN,
+                                                  [CEL_CAUSE_DUPLICATE] = FIELD_DUPLICATE};
+    struct field_errors *e = arg;
+    field_error_raw(e, types[problem->cause], problem->path, problem->value, problem->detail);
+}
+
+/* After these errors rules are not asked: values are missing or of another type. */
+static bool blocks_rules(const struct field_errors *e, size_t from)
+{
+    for (size_t i = from; i < e->n; i++) {
+        switch (e->items[i].type) {
+        case FIELD_REQUIRED:
+        case FIELD_TOO_LONG:
+        case FIELD_TOO_MANY:
+        case FIELD_TYPE_INVALID:
+        case FIELD_NOT_SUPPORTED:
+            return true;
+        default:
+            break;
+        }
+    }
+    return false;
+}
+
 void crd_validate_object(struct field_errors *e, const struct kind *k, const struct json *obj,
                          const struct json *old)
 {
+    size_t from = e->n;
     crd_check(e, k->custom, obj, old);
+    if (!k->crd->rules) {
+        return;
+    }
+    if (blocks_rules(e, from)) {
+        field_error(e, FIELD_INVALID, "<nil>", NULL,
+                    "some validation rules were not checked because the object was invalid; "
+                    "correct the existing errors to complete validation");
+        return;
+    }
+    if (cel_rules_check(k->crd->rules, e->arena, obj, old, "", crd_rule_problem, e) == -ENOMEM) {
+        field_error(e, FIELD_INVALID, "<nil>", NULL, "out of memory");
+    }
 }
 
 /* ---- on the way out ---- */

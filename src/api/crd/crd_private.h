@@ -3,6 +3,7 @@
 #ifndef API_CRD_CRD_PRIVATE_H
 #define API_CRD_CRD_PRIVATE_H
 
+#include "api/cel/cel_rules.h"
 #include "api/crd/crd.h"
 #include "api/handler.h"
 #include "api/kind_private.h"
@@ -25,10 +26,14 @@ struct crd_body {
     struct kind **kinds;                /* the shells, in the order of versions */
     struct kind *fresh;                 /* what they get when the body is published */
     struct kind_subresource (*subs)[2]; /* and their subresources */
-    size_t n;
-    size_t storage; /* index of the storage version */
-    int64_t since;  /* items with a greater revision were written under this body */
+    size_t n, n_read;                   /* n_read: versions that may hold rules */
+    size_t storage;                     /* index of the storage version */
+    int64_t since; /* items with a greater revision were written under this body */
 };
+
+/* crd_object.c: a problem of rules (struct cel_problem) as a field error; arg is the struct
+ * field_errors. */
+void crd_rule_problem(void *arg, const struct cel_problem *problem);
 
 /* crd_body.c. 0 and *ret, or a negative code with err: the definition is not valid (it came past
  * validation: from an edge's parent or an older program) or memory is short. */

@@ -348,11 +348,17 @@ static bool same_in_all(const struct json *versions, const char *member)
 static void check_schema(struct field_errors *e, const char *path, const struct json *v)
 {
     const struct json *schema = json_path(v, "schema.openAPIV3Schema");
+    size_t before = e->n;
+    struct cel_rules *rules = NULL;
     if (!schema) {
         field_error(e, FIELD_REQUIRED, path, NULL, "schemas are required");
         return;
     }
     crd_structural_check(e, path, schema);
+    if (e->n == before) {
+        (void)cel_rules_compile(schema, path, crd_rule_problem, e, &rules); /* it has reported */
+        cel_rules_free(rules);
+    }
 }
 
 struct places {
