@@ -128,6 +128,7 @@ static void volume_refs(struct refs *r, const struct json *volumes)
     JSON_FOR_EACH (v, volumes) {
         ref(r, "configmaps", json_path(v, "configMap.name"));
         ref(r, "secrets", json_path(v, "secret.secretName"));
+        ref(r, "persistentvolumeclaims", json_path(v, "persistentVolumeClaim.claimName"));
         JSON_FOR_EACH (s, json_path(v, "projected.sources")) {
             ref(r, "configmaps", json_path(s, "configMap.name"));
             ref(r, "secrets", json_path(s, "secret.name"));
@@ -152,6 +153,12 @@ void digest_pod_refs(struct arena *a, const struct json *pod, digest_ref_fn *fn,
     container_refs(&r, json_get(spec, "initContainers"));
     container_refs(&r, json_get(spec, "containers"));
     container_refs(&r, json_get(spec, "ephemeralContainers"));
+}
+
+char *digest_claim_volume(struct arena *a, const struct json *claim)
+{
+    const char *name = json_path_cstr(claim, "spec.volumeName", "");
+    return *name ? arena_printf(a, "persistentvolumes//%s", name) : NULL;
 }
 
 /* ---- the digest line ---- */

@@ -44,6 +44,8 @@ int64_t digest_strip(struct json *obj);
  */
 typedef void digest_ref_fn(void *arg, const char *key);
 void digest_pod_refs(struct arena *a, const struct json *pod, digest_ref_fn *fn, void *arg);
+/* The key of the volume that a claim has, without which the claim is of no use; NULL: none. */
+char *digest_claim_volume(struct arena *a, const struct json *claim);
 
 /* ---- the digest line ---- */
 

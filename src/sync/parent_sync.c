@@ -128,6 +128,8 @@ static void want_set(struct want *w, struct store_item *item, int64_t rev)
 
 /* ---- references of pods ---- */
 
+static void chain(struct want *w);
+
 static void ref_add(struct conn *c, const char *key)
 {
     struct want *w = want_get(c, key);
@@ -147,6 +149,7 @@ static void ref_add(struct conn *c, const char *key)
     list_push_back(&rw->wants, &w->ref_link);
     struct store_item *item = store_get(c->parent->store, str_of(key));
     want_set(w, item, item ? item->rev : 0);
+    chain(w);
     queue(w);
 }
 
@@ -156,8 +159,47 @@ static void ref_drop(struct conn *c, const char *key)
     if (!w || --w->refs > 0) {
         return;
     }
+    chain(w);
     ref_unwatch(w);
     queue(w); /* the pump sends DELETED and frees it */
+}
+
+/* The volume of a claim, as a list of needs; NULL when there is none or the claim is not wanted. */
+static char **claim_needs(struct want *w)
+{
+    struct store_item *item = store_get(w->conn->parent->store, str_of(w->key));
+    struct arena a;
+    struct json *claim = NULL;
+    char **needs = NULL;
+    if (!item || w->refs == 0) {
+        return NULL;
+    }
+    arena_init(&a, 0);
+    (void)json_parse(&a, store_item_value(item), NULL, &claim, NULL); /* NULL has no volume */
+    const char *key = digest_claim_volume(&a, claim);
+    if (key && (needs = mem_zalloc(2 * sizeof(*needs))) && !(needs[0] = mem_strdup(key))) {
+        mem_free(TAKE_PTR(needs));
+    }
+    w->conn->broken |= key && !needs;
+    arena_fini(&a);
+    return needs;
+}
+
+/* Who needs a claim needs its volume, too. */
+static void chain(struct want *w)
+{
+    if (!str_starts(str_of(w->key), "persistentvolumeclaims/")) {
+        return;
+    }
+    char **old = w->needs;
+    w->needs = claim_needs(w);
+    if (w->needs) {
+        ref_add(w->conn, w->needs[0]);
+    }
+    if (old) {
+        ref_drop(w->conn, old[0]);
+    }
+    needs_free(old);
 }
 
 struct gather {
@@ -237,6 +279,7 @@ void conn_ref_changed(struct sync_parent *p, const char *key, struct store_item 
             struct want *w = CONTAINER_OF(l, struct want, ref_link);
             if (rev > w->rev) {
                 want_set(w, item, rev);
+                chain(w);
                 queue(w);
             }
         }

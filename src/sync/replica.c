@@ -35,8 +35,14 @@ struct write {
 
 /* ---- lifetime ---- */
 
-static const char *const resources[] = {"nodes/",           "pods/",      "configmaps/", "secrets/",
-                                        "serviceaccounts/", "namespaces/"};
+static const char *const resources[] = {"nodes/",
+                                        "pods/",
+                                        "configmaps/",
+                                        "secrets/",
+                                        "serviceaccounts/",
+                                        "namespaces/",
+                                        "persistentvolumeclaims/",
+                                        "persistentvolumes/"};
 
 static int load_events(struct replica *r)
 {

@@ -26,9 +26,41 @@ static const struct {
     {"secret", "kubernetes.io~secret"},
 };
 
-static const char *folder_of(struct arena *a, const struct json *volume, const char *dir)
+/* The volume behind a claim: a path of this node. NULL with a sentence when there is none. */
+static const struct json *claimed(const struct env_input *in, struct arena *a,
+                                  const struct json *volume, struct err *err)
+{
+    const char *name = json_path_cstr(volume, "persistentVolumeClaim.claimName", "");
+    const struct json *claim =
+        in->get(in->get_arg, a, "persistentvolumeclaims", obj_ns(in->pod), name);
+    const char *pv_name = json_path_cstr(claim, "spec.volumeName", "");
+    if (!claim || !*pv_name) {
+        (void)err_set(err, -E_NOENT, "persistentvolumeclaim \"%s\" %s", name,
+                      claim ? "is not bound yet" : "not found");
+        return NULL;
+    }
+    const struct json *pv = in->get(in->get_arg, a, "persistentvolumes", "", pv_name);
+    const struct json *host = json_path(pv, "spec.hostPath");
+    const struct json *source = host ? host : json_path(pv, "spec.local");
+    if (!pv) {
+        (void)err_set(err, -E_NOENT, "persistentvolume \"%s\" not found", pv_name);
+    } else if (!source) {
+        (void)err_set(
+            err, -E_NOTSUP,
+            "persistentvolume \"%s\" is neither a hostPath nor a local volume: other kinds "
+            "are not supported yet",
+            pv_name);
+    }
+    return source;
+}
+
+static const char *folder_of(const struct env_input *in, struct arena *a, const struct json *volume,
+                             const char *dir)
 {
     const struct json *host = json_get(volume, "hostPath");
+    if (!host && json_get(volume, "persistentVolumeClaim")) {
+        host = claimed(in, a, volume, NULL);
+    }
     if (host) {
         return json_path_cstr(host, "path", "/");
     }
@@ -41,14 +73,26 @@ static const char *folder_of(struct arena *a, const struct json *volume, const c
     return NULL;
 }
 
-const char *volumes_path(struct arena *a, const struct json *pod, const char *dir, const char *name)
+static const struct json *volume_named(const struct json *pod, const char *name)
 {
     JSON_FOR_EACH (v, json_path(pod, "spec.volumes")) {
         if (cstr_eq(json_path_cstr(v, "name", ""), name)) {
-            return folder_of(a, v, dir);
+            return v;
         }
     }
     return NULL;
+}
+
+const char *volumes_path(struct arena *a, const struct env_input *in, const char *dir,
+                         const char *name)
+{
+    const struct json *v = volume_named(in->pod, name);
+    return v ? folder_of(in, a, v, dir) : NULL;
+}
+
+bool volumes_read_only(const struct json *pod, const char *name)
+{
+    return json_path_true(volume_named(pod, name), "persistentVolumeClaim.readOnly", false);
 }
 
 /* ---- content ---- */
@@ -239,7 +283,13 @@ static int plan_volume(struct planner *p, const struct json *v, const char *dir,
 {
     struct volume_item *it = &p->plan->items[p->plan->n];
     const struct json *empty = json_get(v, "emptyDir"), *host = json_get(v, "hostPath");
-    const char *folder = folder_of(p->arena, v, dir);
+    if (!host && json_get(v, "persistentVolumeClaim")) {
+        host = claimed(p->in, p->arena, v, err);
+        if (!host) {
+            return err ? err->code : -E_NOENT;
+        }
+    }
+    const char *folder = folder_of(p->in, p->arena, v, dir);
     *it = (struct volume_item){.name = arena_strdup(p->arena, json_path_cstr(v, "name", "")),
                                .dir = arena_strdup(p->arena, folder)};
     if (!folder) {

@@ -3,7 +3,7 @@
  * The volumes of a pod: first a plan, made on the loop from what the store holds, then the work,
  * done on the thread pool.
  *
- *     pod + config maps, secrets --volumes_plan()--> plan --volumes_work()--> folders under
+ *     pod + config maps, secrets, claims --volumes_plan()--> plan --volumes_work()--> folders under
  * volumes/
  *
  * The same plan brings a running pod's files up to date: content that did not change is not
@@ -47,7 +47,9 @@ void volumes_plan_free(struct volume_plan *p); /* NULL is fine */
 int volumes_work(void *plan, struct err *err);
 
 /* Where a volume lies, in the arena; NULL when the pod has no such volume. */
-const char *volumes_path(struct arena *a, const struct json *pod, const char *dir,
+const char *volumes_path(struct arena *a, const struct env_input *in, const char *dir,
                          const char *name);
+/* The pod wants the volume read-only, whatever its containers say. */
+bool volumes_read_only(const struct json *pod, const char *name);
 
 #endif

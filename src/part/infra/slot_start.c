@@ -89,10 +89,12 @@ void *slot_subpaths(struct slot *s, struct arena *a, int *ret_rc, struct err *er
     arena_init(&p->arena, 0);
     p->items = arena_zalloc(&p->arena, json_len(mounts) * sizeof(*p->items));
     char *dir = runtime_volume_dir(s->pod->inf->runtime, a, s->pod->uid);
+    struct env_input in;
+    pod_env_input(s->pod, s->spec, &in);
     size_t i = 0;
     JSON_FOR_EACH (m, p->items && dir ? mounts : NULL) {
         const char *sub = mount_subpath(s, a, m, env);
-        const char *volume = volumes_path(a, s->pod->obj, dir, json_path_cstr(m, "name", ""));
+        const char *volume = volumes_path(a, &in, dir, json_path_cstr(m, "name", ""));
         if (sub && *sub && volume) {
             p->items[p->n++] =
                 (struct subpath){.dir = arena_strdup(&p->arena, volume),
@@ -159,10 +161,12 @@ static const char *propagation_of(const struct json *mount)
 static int add_volumes(struct maker *m, struct err *err)
 {
     char *dir = runtime_volume_dir(m->pod->inf->runtime, m->arena, m->pod->uid);
+    struct env_input in;
+    pod_env_input(m->pod, m->spec, &in);
     size_t i = 0;
     JSON_FOR_EACH (v, json_get(m->spec, "volumeMounts")) {
         const char *name = json_path_cstr(v, "name", "");
-        const char *source = dir ? volumes_path(m->arena, m->pod->obj, dir, name) : NULL;
+        const char *source = dir ? volumes_path(m->arena, &in, dir, name) : NULL;
         const char *sub = mount_subpath(m->slot, m->arena, v, m->env);
         const char *at = json_path_cstr(v, "mountPath", "");
         if (!source) {
@@ -175,7 +179,8 @@ static int add_volumes(struct maker *m, struct err *err)
         if (*at != '/') {
             at = arena_printf(m->arena, "/%s", at);
         }
-        add_mount(m, source, at, json_path_true(v, "readOnly", false), propagation_of(v));
+        add_mount(m, source, at, json_path_true(v, "readOnly", false) || volumes_read_only(m->pod->obj, name),
+                  propagation_of(v));
         i++;
     }
     return 0;
