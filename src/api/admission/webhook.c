@@ -10,6 +10,7 @@
  */
 #include "api/admission/webhook.h"
 
+#include "api/cel/cel_admission.h"
 #include "api/defaults.h"
 #include "api/handler_private.h"
 #include "api/patch.h"
@@ -281,7 +282,7 @@ static void next_mutating(struct admission_run *run)
             if (run->running > 0) {
                 return;
             }
-            continue; /* it could not be called: refused */
+            continue; /* it was not called: spared or refused */
         }
         if (run->again || !run->changed || run->refusal) {
             finish(run);
@@ -312,6 +313,32 @@ static void answered(void *arg, int code, struct str body, const struct err *err
     }
 }
 
+/* A hook whose matchConditions do not hold is not called, nor one whose conditions fail: that is a
+ * refusal, unless the hook's failures are ignored. */
+static bool is_spared(struct admission_run *run, const struct webhook *hook,
+                      const struct json *review)
+{
+    struct err err;
+    switch (cel_match_conditions(run->op->arena, json_get(hook->def, "matchConditions"),
+                                 json_get(review, "request"), &err)) {
+    case CEL_MATCH_YES:
+        return false;
+    case CEL_MATCH_NO:
+        return true;
+    case CEL_MATCH_FAILED:
+        break;
+    }
+    if (hook->ignore_failure) {
+        log_warn("webhook '%s': %s, ignoring", hook->name, err.text);
+    } else if (!run->refusal) {
+        struct admission ad = {.op = run->op};
+        (void)admission_forbid(&ad, err.text);
+        run->refusal = ad.refusal;
+    }
+    return true;
+}
+
+/* Calls it, or refuses, or goes on to the next one where it need not be called. */
 static void call_hook(struct admission_run *run, size_t i)
 {
     struct hook_call *c = &run->calls[i];
@@ -321,6 +348,10 @@ static void call_hook(struct admission_run *run, size_t i)
     uuid_make(uid);
     c->uid = arena_strdup(a, uid);
     const struct json *review = review_of(run, c->uid);
+    if (is_spared(run, c->hook, review)) {
+        run->at += run->mutating;
+        return;
+    }
     if (!arena_failed(a) && json_print(&body, review) == 0) {
         c->call = webhook_call_start(run->op->server->webhooks->pool,
                                      json_get(c->hook->def, "clientConfig"), buf_str(&body),

@@ -630,14 +630,15 @@ static void check_struct(struct checker *k, struct ast *e)
     struct ast ident = {.kind = AST_IDENT};
     struct str name = e->name;
     e->type = &cel_type_error;
-    if (!find_global(k, name, &ident)) {
+    bool known = find_global(k, name, &ident);
+    if (!known) {
         undeclared(k, e->pos, name);
-        return;
+    } else if (k->typed) {
+        cel_issue(k->c, e->pos, "'" STR_FMT "' is not a %stype", STR_ARG(name),
+                  ident.denotes ? "message " : "");
     }
-    if (!ident.denotes) {
-        cel_issue(k->c, e->pos, "'" STR_FMT "' is not a type", STR_ARG(name));
-    } else {
-        cel_issue(k->c, e->pos, "'%s' is not a message type", name_of(k, ident.denotes));
+    if (!known && k->typed) {
+        return;
     }
     for (uint32_t i = 0; i < e->n_args; i++) {
         check(k, e->args[i]);

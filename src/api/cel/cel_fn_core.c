@@ -316,8 +316,12 @@ CEL_FN(double)
 
 CEL_FN(bool)
 {
-    bool b = args[0].b;
-    if (args[0].kind == CEL_STRING && str_bool(cel_text(&args[0]), &b) < 0) {
+    bool b;
+    if (args[0].kind == CEL_BOOL) {
+        *ret = args[0];
+        return true;
+    }
+    if (str_bool(cel_text(&args[0]), &b) < 0) {
         return no_conversion(r, &args[0], "bool");
     }
     *ret = cel_bool(b);

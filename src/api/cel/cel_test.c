@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "cel_admission.h"
 
 struct env {
     struct arena a;
@@ -256,6 +257,45 @@ static void test_names_of_properties_are_escaped(void **state)
     assert_null(cel_escape_name(&e->a, ""));
 }
 
+static void test_conditions_of_webhooks_see_the_request(void **state)
+{
+    struct env *e = *state;
+    struct json *request = NULL, *conditions = NULL;
+    struct err err;
+    static const struct {
+        const char *conditions;
+        enum cel_match want;
+    } cases[] = {
+        {"[]", CEL_MATCH_YES},
+        {"[{\"expression\":\"request.operation == 'CREATE' && oldObject == null\"}]",
+         CEL_MATCH_YES},
+        {"[{\"expression\":\"'admins' in request.userInfo.groups\"},{\"expression\":\"request."
+         "resource.group != ''\"}]",
+         CEL_MATCH_NO},
+        {"[{\"expression\":\"object.metadata.nope\"},{\"expression\":\"request.dryRun\"}]",
+         CEL_MATCH_NO},
+        {"[{\"expression\":\"object.metadata.labels['x'] == 'y'\"}]", CEL_MATCH_FAILED}};
+    assert_int_equal(
+        json_parse(&e->a,
+                   STR_LIT("{\"operation\":\"CREATE\",\"dryRun\":false,\"resource\":{\"group\":"
+                           "\"\",\"version\":\"v1\",\"resource\":\"pods\"},\"userInfo\":{"
+                           "\"groups\":[\"admins\"]},\"object\":{\"metadata\":{\"labels\":{}}},"
+                           "\"oldObject\":null}"),
+                   NULL, &request, NULL),
+        0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(json_parse(&e->a, str_of(cases[i].conditions), NULL, &conditions, NULL),
+                         0);
+        assert_int_equal(cel_match_conditions(&e->a, conditions, request, &err), cases[i].want);
+    }
+    assert_string_equal(err.text, "expression 'object.metadata.labels['x'] == 'y'' resulted in "
+                                  "error: no such key: x");
+    assert_null(cel_condition_problem(&e->a, STR_LIT("object.spec.x > 1")));
+    assert_string_equal(cel_condition_problem(&e->a, STR_LIT("'a'")), "must evaluate to bool");
+    assert_non_null(
+        strstr(cel_condition_problem(&e->a, STR_LIT("request.nope")), "undefined field 'nope'"));
+}
+
 static void test_values_leave_as_json(void **state)
 {
     struct env *e = *state;
@@ -312,6 +352,7 @@ int main(void)
         TEST(test_depth_and_size_are_bounded),
         TEST(test_a_variable_may_be_an_error),
         TEST(test_names_of_properties_are_escaped),
+        TEST(test_conditions_of_webhooks_see_the_request),
         TEST(test_values_leave_as_json),
         TEST(test_any_failed_allocation_is_told),
     };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Configurations of webhooks (pkg/apis/admissionregistration/validation). */
+#include "api/cel/cel_admission.h"
 #include "api/name.h"
 #include "api/object.h"
 #include "api/rules/rules.h"
@@ -121,12 +122,22 @@ static void review_versions(struct field_errors *e, const char *path, const stru
     }
 }
 
+static void expression(struct field_errors *e, const char *path, const struct json *text)
+{
+    const char *problem = cel_condition_problem(e->arena, json_text(text));
+    if (problem) {
+        field_error(e, FIELD_INVALID, path, text, problem);
+    }
+}
+
 static void conditions(struct field_errors *e, const char *path, const struct json *list)
 {
     for (size_t i = 0; i < json_len(list); i++) {
         const struct json *c = json_at(list, i);
         const char *p = rule_path(e, "%s[%zu]", path, i);
-        (void)rule_required(e, p, c, "expression"); /* told */
+        if (rule_required(e, p, c, "expression")) {
+            expression(e, rule_path(e, "%s.expression", p), json_get(c, "expression"));
+        }
         if (rule_required(e, p, c, "name")) {
             rule_name(e, rule_path(e, "%s.name", p), json_get(c, "name"), name_check_qualified);
         }
