@@ -136,6 +136,7 @@ static void call_begin(struct api_client *c, struct api_call *call, const struct
     op->server = local->server;
     op->arena = a;
     op->user = &local->user;
+    op->manager = r->field_manager ? r->field_manager : local->user.name;
     op->done = op_done;
     op->arg = lc;
     fill(op, r, a);

@@ -404,7 +404,7 @@ static void get(struct handler_op *op)
     handler_ok_item(op, 200, it);
 }
 
-static bool allowed(struct handler_op *op)
+bool handler_allowed(struct handler_op *op)
 {
     struct err err = {0};
     struct authz_request r = {.user = op->user,
@@ -451,7 +451,7 @@ void handler_again(struct handler_op *op)
 
 void handler_run(struct handler_op *op)
 {
-    if (!allowed(op)) {
+    if (!handler_allowed(op)) {
         return;
     }
     if (op->server->draining) {

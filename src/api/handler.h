@@ -30,7 +30,12 @@ enum handler_verb {
     HANDLER_VERB_NR,
 };
 
-enum handler_patch { HANDLER_PATCH_JSON, HANDLER_PATCH_MERGE, HANDLER_PATCH_STRATEGIC };
+enum handler_patch {
+    HANDLER_PATCH_JSON,
+    HANDLER_PATCH_MERGE,
+    HANDLER_PATCH_STRATEGIC,
+    HANDLER_PATCH_APPLY,
+};
 
 struct handler_delete_options {
     const char *uid, *resource_version; /* preconditions; NULL = none */
@@ -68,6 +73,7 @@ struct handler_op {
     struct json *problems; /* array of texts: what decoding the body found (duplicate fields) */
     enum handler_patch patch;
     struct route_options opt;
+    const char *manager; /* who managedFields says it was; NULL = "unknown" */
     struct handler_delete_options del;
     handler_done_fn *done;
     void *arg;
@@ -83,6 +89,7 @@ struct handler_op {
     /* private */
     struct store_req req;
     bool waiting;                    /* for req */
+    bool applied;                    /* the object carries the managers that an apply gave it */
     int attempts;                    /* generateName */
     int restarts;                    /* the object changed while webhooks were waited for */
     struct admission_run *admission; /* webhooks that are waited for */

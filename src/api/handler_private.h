@@ -3,6 +3,7 @@
 #ifndef API_HANDLER_PRIVATE_H
 #define API_HANDLER_PRIVATE_H
 
+#include "api/apply/managers.h"
 #include "api/handler.h"
 
 #include "api/object.h"
@@ -22,6 +23,8 @@ void handler_ok_item(struct handler_op *op, int http, struct store_item *item);
 /* Starts the operation again, from the newest state; authorization is not asked again. */
 void handler_again(struct handler_op *op);
 
+/* Whether the caller may do what op says. False when it has ended the operation (403). */
+bool handler_allowed(struct handler_op *op);
 /* The write guard and, for creates, the namespace. False when it has ended the operation. */
 bool handler_guard(struct handler_op *op, enum server_write verb, const struct json *old);
 bool handler_namespace_open(struct handler_op *op);
@@ -56,8 +59,18 @@ bool handler_writes_status(const struct handler_op *op);
 void handler_create(struct handler_op *op);
 void handler_update(struct handler_op *op);
 void handler_patch(struct handler_op *op);
+/* The steps of an update from the wanted object on, in served form. */
+void handler_replace(struct handler_op *op, struct json *body);
+/* Kind, name and namespace are the path's; absent ones are filled. Then the schema. Each ends the
+ * operation when it returns false. */
+bool handler_check_identity(struct handler_op *op, struct json *body);
+bool handler_check_schema(struct handler_op *op, struct json *body);
+/* handler_apply.c */
+void handler_apply(struct handler_op *op);
 /* What an update and a patch have in common from here on: obj is the wanted object, storage form.
  */
+/* Who writes, for managedFields. */
+struct apply_request handler_apply_request(const struct handler_op *op);
 void handler_store_update(struct handler_op *op, struct json *obj);
 /* Whether the op's patch applies to target; ends the operation otherwise. */
 bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,

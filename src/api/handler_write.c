@@ -78,6 +78,11 @@ static bool check_place(struct handler_op *op, struct json *body)
     return true;
 }
 
+bool handler_check_identity(struct handler_op *op, struct json *body)
+{
+    return check_type(op, body) && check_place(op, body);
+}
+
 /* The kind in whose form an object is while it is worked on. */
 static const struct kind *form_of(const struct handler_op *op)
 {
@@ -106,7 +111,7 @@ static int wrap_body_error(const struct handler_op *op, struct err *err)
 }
 
 /* Types; unknown and duplicate fields are warned of or refused. */
-static bool check_schema(struct handler_op *op, struct json *body)
+bool handler_check_schema(struct handler_op *op, struct json *body)
 {
     struct err err = {0};
     int code = normalise(op, body, &err);
@@ -133,7 +138,7 @@ static bool check_schema(struct handler_op *op, struct json *body)
     return bad_request(op, err.text);
 }
 
-/* Custom objects got theirs with check_schema(). */
+/* Custom objects got theirs with handler_check_schema(). */
 static void set_defaults(struct handler_op *op, struct json *obj)
 {
     if (!op->kind->custom) {
@@ -144,7 +149,7 @@ static void set_defaults(struct handler_op *op, struct json *obj)
 /* What clients send and the server never keeps. */
 static void drop_foreign(struct json *meta)
 {
-    static const char *const members[] = {"managedFields", "selfLink", "clusterName"};
+    static const char *const members[] = {"selfLink", "clusterName"};
     for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
         (void)json_del(meta, members[i]);
     }
@@ -246,9 +251,42 @@ static struct json *in_order(struct arena *a, struct json *obj)
     return o;
 }
 
+/* ---- who has set what ---- */
+
+struct apply_request handler_apply_request(const struct handler_op *op)
+{
+    return (struct apply_request){.kind = form_of(op),
+                                  .api_version = op->kind->api_version,
+                                  .manager = op->manager ? op->manager : "unknown",
+                                  .subresource = op->sub ? op->sub->name : "",
+                                  .now = wall_now(),
+                                  .force = op->opt.force};
+}
+
+/* Notes what this write changes as its manager's; an applied object has its managers already. */
+static bool track(struct handler_op *op, struct json *obj)
+{
+    struct apply_request r = handler_apply_request(op);
+    const char *at = "";
+    const char *why =
+        apply_managers_invalid(op->arena, json_path(obj, "metadata.managedFields"), &at);
+    if (why) {
+        struct field_errors e;
+        struct status_about about = handler_about_kind(op, obj_name(obj));
+        field_errors_init(&e, op->arena);
+        field_error(&e, FIELD_INVALID, at, NULL, why);
+        handler_fail(op, status_invalid(op->arena, &about, &e));
+        return false;
+    }
+    if (!op->applied) {
+        apply_track(op->arena, &r, op->old, obj);
+    }
+    return true;
+}
+
 static void create_check(struct handler_op *op, struct json *obj)
 {
-    if (check_rules(op, obj, NULL)) {
+    if (track(op, obj) && check_rules(op, obj, NULL)) {
         admission_validate(op, obj, create_submit);
     }
 }
@@ -256,7 +294,7 @@ static void create_check(struct handler_op *op, struct json *obj)
 void handler_create(struct handler_op *op)
 {
     struct json *body = op->body;
-    if (!check_type(op, body) || !check_place(op, body) || !check_schema(op, body)) {
+    if (!check_type(op, body) || !check_place(op, body) || !handler_check_schema(op, body)) {
         return;
     }
     if (*obj_rv(body)) {
@@ -376,16 +414,16 @@ void handler_store_update(struct handler_op *op, struct json *obj)
 
 static void update_check(struct handler_op *op, struct json *obj)
 {
-    if (check_rules(op, obj, op->old)) {
+    if (track(op, obj) && check_rules(op, obj, op->old)) {
         admission_validate(op, obj, handler_store_update);
     }
 }
 
 /* body is the whole wanted object, in served form. */
-static void replace(struct handler_op *op, struct json *body)
+void handler_replace(struct handler_op *op, struct json *body)
 {
     enum server_write verb = op->verb == HANDLER_PATCH ? SERVER_PATCH : SERVER_UPDATE;
-    if (!check_type(op, body) || !check_place(op, body) || !check_schema(op, body) ||
+    if (!check_type(op, body) || !check_place(op, body) || !handler_check_schema(op, body) ||
         !check_versions(op, body) || !handler_guard(op, verb, op->old)) {
         return;
     }
@@ -404,7 +442,7 @@ static void replace(struct handler_op *op, struct json *body)
 void handler_update(struct handler_op *op)
 {
     if (handler_load(op)) {
-        replace(op, op->body);
+        handler_replace(op, op->body);
     }
 }
 
@@ -449,6 +487,10 @@ bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
 void handler_patch(struct handler_op *op)
 {
     struct json *wanted;
+    if (op->patch == HANDLER_PATCH_APPLY) {
+        handler_apply(op);
+        return;
+    }
     if (!handler_load(op)) {
         return;
     }
@@ -457,5 +499,5 @@ void handler_patch(struct handler_op *op)
         return;
     }
     /* A version in the patch must match; the target's own, if it is still there, always does. */
-    replace(op, wanted);
+    handler_replace(op, wanted);
 }

@@ -3,6 +3,7 @@
 #include "api/server.h"
 
 #include "api/admission/webhook.h"
+#include "api/apply/managers.h"
 #include "api/auth/authn.h"
 #include "api/auth/authz.h"
 #include "api/auth/impersonate.h"
@@ -221,8 +222,11 @@ static void run_with_body(void *arg)
     struct handler_op *op = &call->op;
     struct err err = {0};
     const struct http_headers *h = &http_exchange_request(x)->headers;
-    bool patch = op->verb == HANDLER_PATCH;
-    struct str type = patch ? STR_LIT("application/json") : http_header_get(h, "content-type");
+    struct str type = http_header_get(h, "content-type");
+    if (op->verb == HANDLER_PATCH) {
+        type = op->patch == HANDLER_PATCH_APPLY ? STR_LIT("application/yaml")
+                                                : STR_LIT("application/json");
+    }
     struct arena *a = http_exchange_arena(x);
     bool del = op->verb == HANDLER_DELETE || op->verb == HANDLER_DELETE_COLLECTION;
     if (del && body.n == 0) {
@@ -257,6 +261,7 @@ static bool patch_type(struct server_call *call)
         {"application/json-patch+json", HANDLER_PATCH_JSON},
         {"application/merge-patch+json", HANDLER_PATCH_MERGE},
         {"application/strategic-merge-patch+json", HANDLER_PATCH_STRATEGIC},
+        {"application/apply-patch+yaml", HANDLER_PATCH_APPLY},
     };
     struct str type =
         media_type(http_header_get(&http_exchange_request(call->x)->headers, "content-type"));
@@ -268,11 +273,7 @@ static bool patch_type(struct server_call *call)
     }
     const char *why = "the body of the request was in an unknown format - accepted media types "
                       "include: application/json-patch+json, application/merge-patch+json, "
-                      "application/strategic-merge-patch+json";
-    if (str_iis(type, "application/apply-patch+yaml")) {
-        why = "server-side apply is not supported by this server: use kubectl apply without "
-              "--server-side";
-    }
+                      "application/strategic-merge-patch+json, application/apply-patch+yaml";
     api_reply_error(call->x, -E_MEDIATYPE, why);
     return false;
 }
@@ -382,6 +383,18 @@ static bool is_stream(const struct route *r)
                       r->sub->sub == KIND_SUB_PROXY);
 }
 
+/* The manager's name: fieldManager, else the client's program. */
+static const char *manager_of(struct server_call *call)
+{
+    struct str agent = http_header_get(&http_exchange_request(call->x)->headers, "user-agent");
+    if (call->op.opt.field_manager && *call->op.opt.field_manager) {
+        return call->op.opt.field_manager;
+    }
+    (void)str_cut(agent, '/', &agent, NULL);
+    agent.n = MIN_OF(agent.n, (size_t)APPLY_MANAGER_MAX);
+    return agent.n > 0 ? arena_str(http_exchange_arena(call->x), agent) : NULL;
+}
+
 static bool read_options(struct server_call *call)
 {
     const struct http_request *req = http_exchange_request(call->x);
@@ -395,6 +408,7 @@ static bool read_options(struct server_call *call)
         api_reply_error(call->x, code, err.text);
         return false;
     }
+    op->manager = manager_of(call);
     op->del.propagation = op->opt.propagation;
     if (!op->del.propagation && op->opt.has_orphan) {
         op->del.propagation = op->opt.orphan ? "Orphan" : "Background";
