@@ -20,7 +20,8 @@ static void on_pump(void *arg)
 
 static char *make_authority(const struct http_client_config *cfg)
 {
-    bool v6 = strchr(cfg->host, ':') != NULL;
+    /* One colon: a Host header of somebody else's that has its port already. */
+    bool v6 = cfg->host[0] != '[' && strchr(cfg->host, ':') != strrchr(cfg->host, ':');
     bool usual = cfg->port == 0 || cfg->unix_path || cfg->port == (cfg->tls ? 443 : 80);
     if (usual) {
         return mem_printf(v6 ? "[%s]" : "%s", cfg->host);

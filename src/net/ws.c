@@ -72,13 +72,19 @@ static void finish(struct ws *w, bool tell, int code, struct str reason)
     }
 }
 
+/* Each frame leaves alone: a client that polls its socket and then reads one frame (Python's) would
+ * not see a second one in the same TLS record. */
 static ssize_t send_frame(struct ws *w, enum websocket_op op, struct str data)
 {
     buf_clear(&w->out);
     if (websocket_put(&w->out, w->server, op, data.p, data.n) < 0) {
         return -ENOMEM;
     }
-    return stream_write(w->stream, buf_data(&w->out), buf_len(&w->out));
+    ssize_t queued = stream_write(w->stream, buf_data(&w->out), buf_len(&w->out));
+    if (queued >= 0) {
+        stream_flush(w->stream);
+    }
+    return queued < 0 ? queued : stream_queued(w->stream);
 }
 
 static void send_close(struct ws *w, int code, const char *reason)
@@ -87,6 +93,7 @@ static void send_close(struct ws *w, int code, const char *reason)
     if (websocket_put_close(&w->out, w->server, code, reason) == 0) {
         (void)stream_write(w->stream, buf_data(&w->out),
                            buf_len(&w->out)); /* the connection ends in any case */
+        stream_flush(w->stream);
     }
 }
 

@@ -370,7 +370,7 @@ void metrics_free(struct metrics *m)
 static struct node_figures *known(struct api_server *s, const char *node)
 {
     struct node_figures *f = s->metrics ? map_get(&s->metrics->nodes, str_of(node)) : NULL;
-    return f && recent(f->got, KEEP_US) ? f : NULL;
+    return f && f->failed.us == 0 && recent(f->got, KEEP_US) ? f : NULL;
 }
 
 bool metrics_node(struct api_server *s, const char *node, struct metrics_node *ret)
