@@ -11,15 +11,16 @@
 #include "pod_index.h"
 
 static const struct controller_ops *const all_controllers[] = {
-    &deployment_controller,       &disruption_controller,
-    &notice_controller,           &quota_controller,
-    &volume_controller,           &endpoints_controller,
-    &event_ttl_controller,        &garbage_controller,
-    &namespace_controller,        &node_controller,
-    &pod_gc_controller,           &replicaset_controller,
-    &role_aggregation_controller, &scheduler_controller,
-    &service_account_controller,  &taint_controller,
-    &statefulset_controller,      &daemonset_controller,
+    &deployment_controller, &autoscale_controller,
+    &disruption_controller, &notice_controller,
+    &quota_controller,      &volume_controller,
+    &endpoints_controller,  &event_ttl_controller,
+    &garbage_controller,    &namespace_controller,
+    &node_controller,       &pod_gc_controller,
+    &replicaset_controller, &role_aggregation_controller,
+    &scheduler_controller,  &service_account_controller,
+    &taint_controller,      &statefulset_controller,
+    &daemonset_controller, &job_controller,
 };
 _Static_assert(ARRAY_SIZE(all_controllers) <= CONTROLLERS_MAX, "raise CONTROLLERS_MAX");
 
