@@ -173,7 +173,7 @@ static int either_value(struct decoder *d, const struct schema_field *f, struct 
     if (rc == 0 && !one && f->value == SCHEMA_OBJECT_OR_STRINGS) {
         return strings_value(d, f, bytes, 2, ret);
     }
-    *ret = one                                  ? one
+    *ret = one                                 ? one
            : f->value == SCHEMA_OBJECT_OR_BOOL ? json_bool(d->arena, yes)
            : list                              ? list
                                                : json_array(d->arena);

@@ -39,7 +39,8 @@ enum schema_value {
     /* Of schema_field_inner(), or something simpler: */
     SCHEMA_OBJECT_OR_LIST,    /* or an array of them; protobuf: message {1: object, 2: objects} */
     SCHEMA_OBJECT_OR_BOOL,    /* or true, false; protobuf: message {1: bool, 2: object} */
-    SCHEMA_OBJECT_OR_STRINGS, /* or an array of strings; protobuf: message {1: object, 2: strings} */
+    SCHEMA_OBJECT_OR_STRINGS, /* or an array of strings; protobuf: message {1: object, 2: strings}
+                               */
     SCHEMA_VALUE_NR,
 };
 

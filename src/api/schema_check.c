@@ -413,8 +413,7 @@ static int check_value(struct check *c, const struct schema_field *f, struct jso
     } else {
         rc = check_one(c, f, v, at, true);
     }
-    if (rc == 0 && !(f->flags & (SCHEMA_F_REQUIRED | SCHEMA_F_KEEP_ZERO)) &&
-        is_zero(f, *v)) {
+    if (rc == 0 && !(f->flags & (SCHEMA_F_REQUIRED | SCHEMA_F_KEEP_ZERO)) && is_zero(f, *v)) {
         *v = NULL;
     }
     return rc;
