@@ -286,7 +286,7 @@ static bool track(struct handler_op *op, struct json *obj)
 
 static void create_check(struct handler_op *op, struct json *obj)
 {
-    if (track(op, obj) && check_rules(op, obj, NULL)) {
+    if (check_rules(op, obj, NULL)) {
         admission_validate(op, obj, create_submit);
     }
 }
@@ -316,6 +316,9 @@ void handler_create(struct handler_op *op)
     const struct kind *k = form_of(op);
     set_defaults(op, obj);
     create_metadata(op, obj);
+    if (!track(op, obj)) { /* what the server adds from here on is nobody's */
+        return;
+    }
     strategy_create(op->arena, k, obj);
     if (arena_failed(op->arena)) {
         handler_fail_code(op, -E_NOMEM, "out of memory");
@@ -414,7 +417,7 @@ void handler_store_update(struct handler_op *op, struct json *obj)
 
 static void update_check(struct handler_op *op, struct json *obj)
 {
-    if (track(op, obj) && check_rules(op, obj, op->old)) {
+    if (check_rules(op, obj, op->old)) {
         admission_validate(op, obj, handler_store_update);
     }
 }
@@ -432,6 +435,9 @@ void handler_replace(struct handler_op *op, struct json *body)
     set_defaults(op, obj);
     strategy_update(op->arena, k, obj, op->old, handler_writes_status(op));
     update_metadata(obj, op->old);
+    if (!track(op, obj)) {
+        return;
+    }
     if (arena_failed(op->arena)) {
         handler_fail_code(op, -E_NOMEM, "out of memory");
         return;

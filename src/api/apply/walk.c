@@ -128,6 +128,13 @@ int walk_applied_set(struct arena *a, const struct kind *k, const struct json *c
 
 /* ---- comparing ---- */
 
+/* A struct that every object has is only a way to its fields. */
+static bool owned_itself(struct typing parent, struct str name, const struct json *value)
+{
+    bool container = value->type == JSON_OBJECT || value->type == JSON_ARRAY;
+    return !container || !typing_is_inherent(parent, name);
+}
+
 static struct json *all_below(struct arena *a, struct typing t, const struct json *v)
 {
     enum typing_class class = typing_class_of(t, v);
@@ -145,7 +152,7 @@ static struct json *all_below(struct arena *a, struct typing t, const struct jso
         struct str name = str_n(m->key, m->key_n);
         struct typing child = typing_member(t, name, NULL);
         struct json *below = all_below(a, child, m->value);
-        set_put(out, field_name(a, m), set_empty(below) || !typing_is_inherent(t, name), below);
+        set_put(out, field_name(a, m), owned_itself(t, name, m->value), below);
     }
     return out;
 }
@@ -168,7 +175,7 @@ static void put_side(struct sides *out, int side, struct str name, bool member, 
 }
 
 /* One child; either may be NULL. */
-static void compare_child(struct arena *a, struct typing t, struct str name, bool inherent,
+static void compare_child(struct arena *a, struct typing t, struct str name, bool owned,
                           const struct json *old, const struct json *now, struct sides *out)
 {
     if (old && now) {
@@ -190,7 +197,7 @@ static void compare_child(struct arena *a, struct typing t, struct str name, boo
         return;
     }
     struct json *below = all_below(a, t, now ? now : old);
-    put_side(out, now ? ADDED : REMOVED, name, set_empty(below) || !inherent, below);
+    put_side(out, now ? ADDED : REMOVED, name, owned, below);
 }
 
 static void compare_members(struct arena *a, struct typing t, const struct json *old,
@@ -204,7 +211,7 @@ static void compare_members(struct arena *a, struct typing t, const struct json 
                 continue;
             }
             compare_child(a, typing_member(t, name, NULL), field_name(a, m),
-                          typing_is_inherent(t, name), pass ? m->value : other,
+                          owned_itself(t, name, m->value), pass ? m->value : other,
                           pass ? NULL : m->value, out);
         }
     }
@@ -223,7 +230,7 @@ static void compare_children(struct arena *a, struct typing t, enum typing_class
             struct str name = str_n(m->key, m->key_n);
             const struct json *other = json_get_n(sides[1 - pass], name);
             if (!pass || !other) {
-                compare_child(a, typing_item(t), name, false, pass ? m->value : other,
+                compare_child(a, typing_item(t), name, true, pass ? m->value : other,
                               pass ? NULL : m->value, out);
             }
         }
