@@ -79,9 +79,17 @@ def in_terminal(kubectl, *args, script=()):
     return output.decode(errors="replace"), os.waitstatus_to_exitcode(status)
 
 
-def echo(port, payload):
+def dial_echo(port):
+    """A connection that has echoed a byte. Busybox' nc has no room for many at the same moment."""
+    s = socket.create_connection(("127.0.0.1", port), timeout=60)
+    s.sendall(b".")
+    assert s.recv(1) == b"."
+    return s
+
+
+def echo(s, payload):
     """Sends all of it, ends the sending side, and gathers what comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+    with s:
         sender = threading.Thread(target=lambda: (s.sendall(payload), s.shutdown(socket.SHUT_WR)))
         sender.start()
         got = b""
@@ -177,9 +185,10 @@ def test_many_connections_through_one_port_forward(forwarded):
     assert http_get(page) == "page\n"
     payloads = [bytes([i]) * (200_000 + i) for i in range(12)]
     got = [None] * len(payloads)
+    connections = [dial_echo(echoed) for _ in payloads]
 
     def work(i):
-        got[i] = echo(echoed, payloads[i])
+        got[i] = echo(connections[i], payloads[i])
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(payloads))]
     for t in threads:
         t.start()
