@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api/object.h"
+#include "api/selector.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "taint_eviction.h"
@@ -400,6 +401,157 @@ static void five_thousand_pods_are_placed_in_moments(void **state)
                   (long long)((mono_now().us - begin) / 1000));
 }
 
+static void thousands_of_pods_a_second_find_their_place_among_a_thousand_nodes(void **state)
+{
+    static const char more[] =
+        "{'metadata':{'labels':{'app':'web'},'ownerReferences':[{'uid':'rs','controller':true}]},"
+        "'spec':{'topologySpreadConstraints':[{'maxSkew':5,'topologyKey':'zone','whenUnsatisfiable':"
+        "'ScheduleAnyway','labelSelector':{'matchLabels':{'app':'web'}}}],'containers':[{"
+        "'resources':{'requests':{'cpu':'100m','memory':'64Mi'}}}]}}";
+    enum { PODS = 2000 };
+    for (int i = 0; i < 1000; i++) {
+        struct json *node = a_node(arena_printf(&arena, "n%d", i),
+                                   "{'status':{'allocatable':{'cpu':'64','pods':'110'}}}");
+        obj_set_label(node, "zone", i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c");
+        assert_int_equal(sched_set_node(s, node), 0);
+        arena_clear(&arena);
+    }
+    int64_t spent[2] = {0, 0};
+    for (int plain = 0; plain < 2; plain++) {
+        int64_t begin = mono_now().us;
+        for (int i = 0; i < PODS; i++) {
+            struct arena a;
+            const char *node;
+            arena_init(&a, 0);
+            struct json *pod = a_pod(arena_printf(&arena, "p%d-%d", plain, i), more);
+            if (plain) {
+                (void)json_del(json_get(pod, "spec"), "topologySpreadConstraints");
+            }
+            assert_int_equal(sched_place(s, &a, pod, NULL, &node, NULL), 0);
+            assert_int_equal(sched_assume(s, pod, node), 0);
+            arena_fini(&a);
+            arena_clear(&arena);
+        }
+        spent[plain] = MAX_OF(mono_now().us - begin, 1);
+    }
+    print_message("1000 nodes: %lld pods/s with a spread constraint, %lld pods/s without\n",
+                  (long long)(PODS * INT64_C(1000000) / spent[0]),
+                  (long long)(PODS * INT64_C(1000000) / spent[1]));
+}
+
+/* ---- preemption ---- */
+
+static const char *who_goes(const char *pod, const struct sched_budget *budgets, size_t n_budgets,
+                            const char **ret_node)
+{
+    struct sched_victim *v;
+    struct err err = {0};
+    const char *names = "";
+    size_t n;
+    if (sched_preempt(s, &arena, a_pod("new", pod), NULL, budgets, n_budgets, ret_node, &v, &n,
+                      &err) < 0) {
+        return arena_strdup(&arena, err.text);
+    }
+    for (size_t i = 0; i < n; i++) {
+        names = arena_printf(&arena, "%s%s%s", names, i ? " " : "", v[i].name);
+    }
+    return names;
+}
+
+#define ASKS(cpu, priority)                                           \
+    "{'metadata':{'labels':{'app':'x'}},'spec':{'priority':" priority \
+    ",'containers':[{'resources':{'requests':{'cpu':'" cpu "'}}}]}}"
+
+static void the_least_important_pods_go_and_no_more_than_needed(void **state)
+{
+    const char *node = "";
+    add_node("n1", "{}");
+    add_node("n2", "{}");
+    add_pod("a", "n1", ASKS("2", "10"));
+    add_pod("b", "n1", ASKS("2", "5"));
+    add_pod("c", "n2", ASKS("4", "50"));
+    assert_string_equal(who_goes(ASKS("2", "100"), NULL, 0, &node), "b");
+    assert_string_equal(node, "n1");
+    assert_string_equal(who_goes(ASKS("3", "100"), NULL, 0, &node), "a b");
+    assert_string_equal(who_goes(ASKS("2", "5"), NULL, 0, &node),
+                        "0/2 nodes are available: 2 No preemption victims found for incoming pod.");
+    /* Trying has changed nothing. */
+    assert_string_equal(who_goes(ASKS("2", "100"), NULL, 0, &node), "b");
+    expect_none(ASKS("1", "0"), "0/2 nodes are available: 2 Insufficient cpu.");
+}
+
+static void preemption_breaks_a_budget_only_when_it_must(void **state)
+{
+    const char *node = "";
+    struct selector *sel = NULL;
+    assert_int_equal(
+        selector_from_json(&arena, json_of("{'matchLabels':{'app':'guarded'}}"), &sel, NULL), 0);
+    const struct sched_budget budget = {"d", sel, 0};
+    add_node("n1", "{}");
+    add_node("n2", "{}");
+    add_pod(
+        "guarded", "n1",
+        "{'metadata':{'labels':{'app':'guarded'}},'spec':{'priority':1,'containers':[{'resources':"
+        "{'requests':{'cpu':'4'}}}]}}");
+    add_pod("free", "n2", ASKS("4", "20"));
+    assert_string_equal(who_goes(ASKS("1", "100"), &budget, 1, &node), "free");
+    assert_string_equal(who_goes(ASKS("1", "10"), &budget, 1, &node), "guarded");
+}
+
+static void preemption_does_not_help_where_the_node_itself_is_wrong(void **state)
+{
+    const char *node = "";
+    add_node("n1", "{'spec':{'unschedulable':true}}");
+    add_pod("a", "n1", ASKS("4", "0"));
+    assert_string_equal(who_goes(ASKS("1", "100"), NULL, 0, &node),
+                        "0/1 nodes are available: 1 Preemption is not helpful for scheduling.");
+}
+
+static void room_that_was_made_is_kept_for_who_made_it(void **state)
+{
+    add_node("n1", "{}");
+    assert_int_equal(sched_nominate(s, a_pod("vip", ASKS("3", "100")), "n1"), 0);
+    expect_none(ASKS("2", "0"), "0/1 nodes are available: 1 Insufficient cpu.");
+    expect(ASKS("1", "0"), "n1");
+    expect(ASKS("2", "200"), "n1"); /* more important */
+    sched_unnominate(s, "d", "vip");
+    expect(ASKS("2", "0"), "n1");
+}
+
+static void extended_resources_are_counted(void **state)
+{
+    static const char gpu[] =
+        "{'spec':{'containers':[{'resources':{'limits':{'example.com/gpu':'1'}}}]}}";
+    add_node("n1", "{}");
+    add_node("n2", "{'status':{'allocatable':{'example.com/gpu':'1'}}}");
+    expect(gpu, "n2");
+    add_pod("a", "n2", gpu);
+    expect_none(gpu, "0/2 nodes are available: 2 Insufficient example.com/gpu.");
+}
+
+static const char *only_n2(void *arg, const char *node, const struct json *labels)
+{
+    (void)arg;
+    return strcmp(json_cstr(json_get(labels, "kubernetes.io/hostname"), ""), "n2") == 0 &&
+                   strcmp(node, "n2") == 0
+               ? NULL
+               : "node(s) had volume node affinity conflict";
+}
+
+static void volumes_have_a_say(void **state)
+{
+    const struct sched_volumes volumes = {only_n2, NULL};
+    const char *node = "";
+    struct err err = {0};
+    add_node("n1", "{}");
+    assert_int_equal(sched_place(s, &arena, a_pod("new", "{}"), &volumes, &node, &err), -E_AGAIN);
+    assert_string_equal(err.text,
+                        "0/1 nodes are available: 1 node(s) had volume node affinity conflict.");
+    add_node("n2", "{}");
+    assert_int_equal(sched_place(s, &arena, a_pod("new", "{}"), &volumes, &node, &err), 0);
+    assert_string_equal(node, "n2");
+}
+
 /* The arena fails at one point after the other; the decision must say so or be right. */
 static void lack_of_memory_is_told(void **state)
 {
@@ -454,6 +606,13 @@ int main(void)
         TEST(tolerations_cover_taints_as_kubernetes_says),
         TEST(no_execute_taints_leave_time_as_tolerated),
         TEST(five_thousand_pods_are_placed_in_moments),
+        TEST(thousands_of_pods_a_second_find_their_place_among_a_thousand_nodes),
+        TEST(the_least_important_pods_go_and_no_more_than_needed),
+        TEST(preemption_breaks_a_budget_only_when_it_must),
+        TEST(preemption_does_not_help_where_the_node_itself_is_wrong),
+        TEST(room_that_was_made_is_kept_for_who_made_it),
+        TEST(extended_resources_are_counted),
+        TEST(volumes_have_a_say),
         TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
