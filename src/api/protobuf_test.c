@@ -179,6 +179,87 @@ static void refuse(const char *kind, const uint32_t *numbers, struct str value, 
     assert_string_equal(text, why);
 }
 
+/* A schema of a definition: JSON inside, and values of two forms. */
+static void put_schema(struct buf *raw)
+{
+    static const char *const values[] = {"1", "null"};
+    size_t spec = pb_open(raw, 2), version = pb_open(raw, 7), schema = pb_open(raw, 4);
+    size_t props = pb_open(raw, 1);
+    nested(raw, (uint32_t[]){8, 1, 0}, str_of("{\"a\":false}")); /* default */
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        nested(raw, (uint32_t[]){20, 1, 0}, str_of(values[i])); /* enum */
+    }
+    nested(raw, (uint32_t[]){24, 1, 5, 0}, str_of("string")); /* items: one schema */
+    size_t member = pb_open(raw, 29);                         /* properties["p"] */
+    pb_put_bytes(raw, 1, str_of("p"));
+    size_t inner = pb_open(raw, 2);
+    nested(raw, (uint32_t[]){24, 2, 5, 0}, str_of("integer")); /* items: several */
+    size_t other = pb_open(raw, 30);                           /* additionalProperties: false */
+    pb_put_uint(raw, 1, 0);
+    pb_close(raw, other);
+    pb_close(raw, inner);
+    pb_close(raw, member);
+    nested(raw, (uint32_t[]){30, 2, 5, 0}, str_of("number")); /* additionalProperties: a schema */
+    member = pb_open(raw, 32);                                /* dependencies["d"]: texts */
+    pb_put_bytes(raw, 1, str_of("d"));
+    nested(raw, (uint32_t[]){2, 2, 0}, str_of("x"));
+    pb_close(raw, member);
+    pb_put_uint(raw, 38, 1); /* x-kubernetes-preserve-unknown-fields */
+    pb_close(raw, props);
+    pb_close(raw, schema);
+    pb_close(raw, version);
+    pb_close(raw, spec);
+}
+
+static void schemas_of_definitions(void **state)
+{
+    (void)state;
+    CLEANUP(buf_finip) struct buf raw = BUF_INIT;
+    put_schema(&raw);
+    becomes("apiextensions.k8s.io/v1", "CustomResourceDefinition", &raw,
+            "{\"spec\":{\"versions\":[{\"schema\":{\"openAPIV3Schema\":{\"default\":{\"a\":false},"
+            "\"enum\":[1,null],\"items\":{\"type\":\"string\"},\"properties\":{\"p\":{\"items\":"
+            "[{\"type\":\"integer\"}],\"additionalProperties\":false}},"
+            "\"additionalProperties\":{\"type\":\"number\"},\"dependencies\":{\"d\":[\"x\"]},"
+            "\"x-kubernetes-preserve-unknown-fields\":true}}}]}}");
+}
+
+static void sources_of_volumes_lie_in_a_message_of_their_own(void **state)
+{
+    (void)state;
+    CLEANUP(buf_finip) struct buf raw = BUF_INIT;
+    nested(&raw, (uint32_t[]){2, 3, 0}, str_of("ReadWriteOnce"));
+    nested(&raw, (uint32_t[]){2, 2, 5, 1, 0}, str_of("server")); /* spec.(source).nfs */
+    becomes("v1", "PersistentVolume", &raw,
+            "{\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],\"nfs\":{\"server\":\"server\"}}}");
+}
+
+static void maps_hold_lists_and_times(void **state)
+{
+    (void)state;
+    CLEANUP(buf_finip) struct buf review = BUF_INIT;
+    CLEANUP(buf_finip) struct buf budget = BUF_INIT;
+    size_t spec = pb_open(&review, 2), entry = pb_open(&review, 5);
+    pb_put_bytes(&review, 1, str_of("k"));
+    size_t list = pb_open(&review, 2);
+    pb_put_bytes(&review, 1, str_of("a"));
+    pb_put_bytes(&review, 1, str_of("b"));
+    pb_close(&review, list);
+    pb_close(&review, entry);
+    pb_close(&review, spec);
+    becomes("authorization.k8s.io/v1", "SubjectAccessReview", &review,
+            "{\"spec\":{\"extra\":{\"k\":[\"a\",\"b\"]}}}");
+    size_t status = pb_open(&budget, 3), pod = pb_open(&budget, 2);
+    pb_put_bytes(&budget, 1, str_of("p"));
+    size_t time = pb_open(&budget, 2);
+    pb_put_uint(&budget, 1, 1774745999);
+    pb_close(&budget, time);
+    pb_close(&budget, pod);
+    pb_close(&budget, status);
+    becomes("policy/v1", "PodDisruptionBudget", &budget,
+            "{\"status\":{\"disruptedPods\":{\"p\":\"2026-03-29T00:59:59Z\"}}}");
+}
+
 static void malformed_bodies_say_what_is_wrong(void **state)
 {
     (void)state;
@@ -206,6 +287,9 @@ int main(void)
         cmocka_unit_test(times_and_raw_json),
         cmocka_unit_test(packed_numbers_are_a_list),
         cmocka_unit_test(options_are_bodies_of_any_group),
+        cmocka_unit_test(schemas_of_definitions),
+        cmocka_unit_test(sources_of_volumes_lie_in_a_message_of_their_own),
+        cmocka_unit_test(maps_hold_lists_and_times),
         cmocka_unit_test(malformed_bodies_say_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
