@@ -17,7 +17,7 @@ from kubernetes import client as kube
 from kubernetes import config as kube_config
 from kubernetes.stream import portforward, stream
 
-from harness import (BUSYBOX, cgroup_value, condition, free_port, is_ready, pod, pods_path, until)
+from harness import BUSYBOX, cgroup_value, free_port, hello_archives, is_ready, pod, pods_path, until
 
 SERVE = r"""mkdir -p /w/cgi-bin; cd /w/cgi-bin; echo page > /w/index.html
 { echo '#!/bin/sh'; echo 'printf "Content-type: text/plain\r\n\r\n"; wc -c'; } > count; chmod +x count
@@ -522,3 +522,29 @@ def test_a_cut_link_ends_streams_and_leaves_nothing(own_host):
     until("the center let go of everything", lambda: open_files(center) <= before[0] + 2)
     until("the edge as well", lambda: open_files(edge) <= before[1] + 2)
     until("the pod is reached again", lambda: k.result("exec", "web", "--", "echo", "again").out == "again\n")
+
+
+# ---------------------------------------------------------------- image garbage
+
+
+def test_image_garbage_is_removed_but_nothing_that_is_in_use(own_host):
+    center = own_host.center().start()
+    edge = own_host.edge(center, options=["--image-gc-high-threshold", "1", "--image-gc-low-threshold", "1"])
+    edge.start()
+    edge.load(own_host.image_busybox())
+    api = center.api()
+    k = center.kubectl().within("default")
+    k.apply(pod("user"))
+    until("it runs", lambda: is_ready(api.get(pods_path("default", "user"))))
+    for archive in hello_archives():
+        edge.load(archive)
+
+    def names():
+        return sorted(p.name for p in (edge.state / "images" / "refs").iterdir())
+
+    def layers():
+        return len(list((edge.state / "images" / "layers").iterdir()))
+    until("what nobody wants is gone", lambda: not [n for n in names() if "hello" in n])
+    until("its layers are gone", lambda: layers() == 1)
+    assert [n for n in names() if "busybox" in n]
+    assert k("exec", "user", "--", "echo", "alive") == "alive\n"

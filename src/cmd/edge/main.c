@@ -116,6 +116,8 @@ static int open_infra(struct edge *e, struct err *err)
         .state_dir = e->opts->state_dir,
         .node_ip = e->opts->node_ip,
         .node_labels = e->opts->node_labels,
+        .image_gc_high = e->opts->gc_high,
+        .image_gc_low = e->opts->gc_low,
     };
     return infra_new(&opts, &e->infra, err);
 }

@@ -36,6 +36,11 @@ static const char usage[] =
     "  --cgroup-parent NAME    control group above all pods; default: selvedge\n"
     "  --oci-runtime PROGRAM   default: runc, else crun\n"
     "  --conmon PROGRAM        default: conmon\n"
+    "  --image-gc-high-threshold PERCENT\n"
+    "                          of the disk in use, above which images that no pod here wants are\n"
+    "                          removed; default: 100, never, since nothing fetches them again\n"
+    "  --image-gc-low-threshold PERCENT\n"
+    "                          to which they are removed; default: the high one\n"
     "  --log-level LEVEL       debug, info, warn or error; default: info\n"
     "  --teardown              take this node's pods and network off the machine and end; what is\n"
     "                          stored stays, so the node can be started again\n"
@@ -175,6 +180,29 @@ static int recall(struct edge_options *o, struct err *err)
 
 /* ---- all ---- */
 
+static int read_percent(const char *option, const char *text, int fallback, int *ret,
+                        struct err *err)
+{
+    uint64_t n = 0;
+    if (text && (str_u64(str_of(text), &n) < 0 || n < 1 || n > 100)) {
+        return err_set(err, -E_INVAL, "--%s: '%s' is not a percentage from 1 to 100", option, text);
+    }
+    *ret = text ? (int)n : fallback;
+    return 0;
+}
+
+static int read_thresholds(struct edge_options *o, struct err *err)
+{
+    int rc = read_percent("image-gc-high-threshold", o->gc_high_text, 100, &o->gc_high, err);
+    rc = rc < 0
+             ? rc
+             : read_percent("image-gc-low-threshold", o->gc_low_text, o->gc_high, &o->gc_low, err);
+    if (rc == 0 && o->gc_low > o->gc_high) {
+        rc = err_set(err, -E_INVAL, "--image-gc-low-threshold is above the high one");
+    }
+    return rc;
+}
+
 static int check(struct edge_options *o, struct err *err)
 {
     CLEANUP(mem_freep) char *host = NULL;
@@ -198,6 +226,7 @@ static int check(struct edge_options *o, struct err *err)
     int rc = sync_parent_address(o->parent, &host, &port, err);
     rc = rc < 0 ? err_wrap(err, rc, "--parent") : own_names(o, err);
     rc = rc < 0 ? rc : read_token(o, err);
+    rc = rc < 0 ? rc : read_thresholds(o, err);
     return rc < 0 ? rc : parse_listen(o, err);
 }
 
@@ -217,6 +246,8 @@ int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct e
         {"cni-bin-dirs", &o.cni_bin_dirs, NULL},
         {"cni-conf-dir", &o.cni_conf_dir, NULL},
         {"conmon", &o.conmon, NULL},
+        {"image-gc-high-threshold", &o.gc_high_text, NULL},
+        {"image-gc-low-threshold", &o.gc_low_text, NULL},
         {"local-listen", &o.local_listen, NULL},
         {"log-dir", &o.log_dir, NULL},
         {"log-level", &o.log_level, NULL},

@@ -231,6 +231,7 @@ static void images_settled(void *arg)
 {
     struct infra *inf = arg;
     node_agent_changed(inf);
+    image_gc_soon(inf);
     MAP_FOR_EACH (slot, &inf->pods) {
         struct pod *p = slot->value;
         for (size_t i = 0; i < p->n_slots; i++) {
@@ -299,6 +300,8 @@ int infra_new(const struct infra_opts *opts, struct infra **ret, struct err *err
     inf->runtime = opts->runtime;
     inf->replica = opts->replica;
     inf->max_pods = opts->max_pods ? opts->max_pods : 110;
+    inf->gc_high = opts->image_gc_high ? opts->image_gc_high : 100;
+    inf->gc_low = opts->image_gc_low ? opts->image_gc_low : inf->gc_high;
     map_init(&inf->pods);
     list_init(&inf->streams);
     io_task_init(&inf->drain, drain, inf);
@@ -320,6 +323,7 @@ int infra_new(const struct infra_opts *opts, struct infra **ret, struct err *err
     }
     watch_images(inf);
     io_timer_start(&inf->log_rotation, ROTATE_MS, ROTATE_MS);
+    image_gc_start(inf);
     inf->adopt = (struct runtime_op){.done = adopted, .arg = inf};
     infra_op_begin(inf);
     container_adopt_all(inf->runtime, found, inf, &inf->adopt);
@@ -377,6 +381,7 @@ void infra_free(struct infra *inf)
     io_task_cancel(&inf->drain);
     io_timer_stop(&inf->image_settle);
     io_timer_stop(&inf->log_rotation);
+    image_gc_stop(inf);
     io_fswatch_close(inf->image_watch);
     node_agent_free(inf->node);
     events_free(inf->events);

@@ -29,6 +29,10 @@ struct infra_opts {
     /* "k=v,k=v": labels of the Node when it is made; NULL = none beside Kubernetes' own */
     const char *node_labels;
     int64_t max_pods; /* 0 = 110 */
+    /* When the disk is fuller than high percent, images that no pod here wants lose their names
+     * until it would be below low. 0 = 100, never: an image that was imported by hand is not to be
+     * had again by itself. Layers without a name go in any case. */
+    int image_gc_high, image_gc_low;
 };
 
 int infra_new(const struct infra_opts *opts, struct infra **ret, struct err *err);

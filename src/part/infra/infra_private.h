@@ -52,6 +52,9 @@ struct infra {
     struct map adopted; /* uid -> struct pod, while containers are being found */
     bool ready;         /* adoption is over */
     bool stopping;
+    int gc_high, gc_low; /* percent of the disk: image_gc.c */
+    struct io_timer gc_timer;
+    bool gc_busy;        /* no container starts meanwhile */
     size_t busy;         /* runtime operations under way */
     size_t attaching;    /* ADDs of the network under way */
     bool network_made;   /* one has succeeded: the bridge is there */
@@ -282,6 +285,11 @@ void hook_post_start(struct slot *s);
 bool hook_pre_stop(struct slot *s, int64_t grace_us);
 void hook_cancel(struct slot *s);
 void slot_pre_stop_over(struct slot *s);
+
+/* image_gc.c */
+void image_gc_start(struct infra *inf);
+void image_gc_soon(struct infra *inf); /* images have changed */
+void image_gc_stop(struct infra *inf);
 
 /* events.c */
 struct events *events_new(struct infra *inf);

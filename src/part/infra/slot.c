@@ -476,7 +476,7 @@ void slot_try_start(struct slot *s)
 {
     struct arena a;
     struct image *image = NULL;
-    if (s->op_busy || s->hook_busy) {
+    if (s->op_busy || s->hook_busy || s->pod->inf->gc_busy) {
         return; /* its end wakes the pod */
     }
     if (mono_now().us < s->retry_at.us) {
