@@ -8,16 +8,19 @@ import os
 import pty
 import re
 import select
+import shutil
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from kubernetes import client as kube
 from kubernetes import config as kube_config
 from kubernetes.stream import portforward, stream
 
-from harness import BUSYBOX, cgroup_value, free_port, hello_archives, is_ready, pod, pods_path, until
+from harness import (BUSYBOX, ROOT, cgroup_value, free_port, hello_archives, is_ready, pod, pods_path,
+                     until)
 
 SERVE = r"""mkdir -p /w/cgi-bin; cd /w/cgi-bin; echo page > /w/index.html
 { echo '#!/bin/sh'; echo 'printf "Content-type: text/plain\r\n\r\n"; wc -c'; } > count; chmod +x count
@@ -548,3 +551,19 @@ def test_image_garbage_is_removed_but_nothing_that_is_in_use(own_host):
     until("its layers are gone", lambda: layers() == 1)
     assert [n for n in names() if "busybox" in n]
     assert k("exec", "user", "--", "echo", "alive") == "alive\n"
+
+
+# ---------------------------------------------------------------- Node.js
+
+
+def test_the_client_of_node_js(center, web, shared_ns):
+    folder = ROOT / ".cache" / "client-node"
+    if not shutil.which("node") or not (folder / "node_modules").is_dir():
+        pytest.skip("node or @kubernetes/client-node is missing: tools/setup test fetches it where npm is")
+    done = subprocess.run(["node", Path(__file__).with_name("client_node.mjs"), folder, center.kubeconfig,
+                           shared_ns, "web"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["exec"] == {"text": "out\nfrom node\n", "reason": "NonZeroExitCode", "code": "3"}
+    assert result["informer"] == ["add 1", "update 2", "delete 2"]
+    assert result["node"].startswith("v1.32.")
