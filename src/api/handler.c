@@ -31,11 +31,37 @@ static void finish(struct handler_op *op)
     op->done(op);
 }
 
+static void on_refusal_durable(struct store_req *req, int code, const char *text)
+{
+    struct handler_op *op = req->arg;
+    if (code < 0) {
+        op->result = status_code(op->arena, code, text ? text : err_text(code));
+        op->http = op->result ? status_http(op->result) : 503;
+    }
+    finish(op);
+}
+
+/* A write is refused by the newest state ("not found", "already exists"), which may still be lost:
+ * the answer waits until that state is durable. */
+static bool refusal_waits(struct handler_op *op)
+{
+    struct store *store = op->server->store;
+    bool write = op->verb != HANDLER_GET && op->verb != HANDLER_LIST && op->verb != HANDLER_WATCH;
+    if (!write || op->waiting || op->http >= 500 || store_next_rev(store) == store_rev(store) + 1) {
+        return false;
+    }
+    op->req = (struct store_req){.done = on_refusal_durable, .arg = op};
+    op->waiting = store_barrier(store, &op->req) == 0;
+    return op->waiting;
+}
+
 void handler_fail(struct handler_op *op, struct json *status)
 {
     op->result = status;
     op->http = status ? status_http(status) : 503;
-    finish(op);
+    if (!refusal_waits(op)) {
+        finish(op);
+    }
 }
 
 void handler_fail_code(struct handler_op *op, int code, const char *message)

@@ -25,7 +25,10 @@ struct json *walk_stripped(struct arena *a, const struct json *obj)
             json_set_n(meta, str_n(m->key, m->key_n), m->value);
         }
     }
-    json_set(out, "metadata", meta);
+    (void)json_del(out, "metadata");
+    if (json_len(meta) > 0) {
+        json_set(out, "metadata", meta);
+    }
     return out;
 }
 
