@@ -117,6 +117,12 @@ static bool forget_starved(struct local_client *local, struct api_call *call)
     return false;
 }
 
+/* A program's user without "system:". */
+static const char *manager_name(const struct api_user *user)
+{
+    return str_starts(str_of(user->name), "system:") ? user->name + 7 : user->name;
+}
+
 static void call_begin(struct api_client *c, struct api_call *call, const struct api_request *r)
 {
     struct local_client *local = local_of(c);
@@ -136,7 +142,7 @@ static void call_begin(struct api_client *c, struct api_call *call, const struct
     op->server = local->server;
     op->arena = a;
     op->user = &local->user;
-    op->manager = r->field_manager ? r->field_manager : local->user.name;
+    op->manager = r->field_manager ? r->field_manager : manager_name(&local->user);
     op->done = op_done;
     op->arg = lc;
     fill(op, r, a);

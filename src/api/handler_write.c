@@ -433,8 +433,12 @@ void handler_replace(struct handler_op *op, struct json *body)
     const struct kind *k = form_of(op);
     struct json *obj = kind_to_storage(op->arena, op->kind, body);
     set_defaults(op, obj);
+    struct json *managers = json_path(obj, "metadata.managedFields");
     strategy_update(op->arena, k, obj, op->old, handler_writes_status(op));
     update_metadata(obj, op->old);
+    if (op->applied) { /* also where the rest of the metadata is not to be written */
+        json_set(obj_meta(obj), "managedFields", managers);
+    }
     if (!track(op, obj)) {
         return;
     }

@@ -26,9 +26,19 @@ struct managers {
 
 /* ---- reading ---- */
 
+/* [] and [{}] ask for none. */
+static bool is_reset(const struct json *managed)
+{
+    return json_is(managed, JSON_ARRAY) &&
+           (managed->n == 0 || (managed->n == 1 && json_len(json_at(managed, 0)) == 0));
+}
+
 const char *apply_managers_invalid(struct arena *a, const struct json *managed, const char **ret_at)
 {
     size_t i = 0;
+    if (is_reset(managed)) {
+        return NULL;
+    }
     JSON_FOR_EACH (e, managed) {
         const char *op = json_path_cstr(e, "operation", "");
         if (!cstr_eq(op, "Apply") && !cstr_eq(op, "Update")) {
@@ -75,13 +85,6 @@ static bool read_managers(struct arena *a, const struct json *managed, struct ma
                              .set = set};
     }
     return ms->items != NULL;
-}
-
-/* [] and [{}] ask for none. */
-static bool is_reset(const struct json *managed)
-{
-    return json_is(managed, JSON_ARRAY) &&
-           (managed->n == 0 || (managed->n == 1 && json_len(json_at(managed, 0)) == 0));
 }
 
 /* ---- writing ---- */
