@@ -103,6 +103,7 @@ void api_server_free(struct api_server *s)
     rbac_free(s->rbac);
     tokens_free(s->sa_tokens);
     assert(list_empty(&s->watches)); /* a client of this server still watches: a bug of its owner */
+    metrics_free(s->metrics);
     webhooks_free(s->webhooks);
     crd_set_free(s->crds);
     admission_stop(s);

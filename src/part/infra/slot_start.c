@@ -179,7 +179,8 @@ static int add_volumes(struct maker *m, struct err *err)
         if (*at != '/') {
             at = arena_printf(m->arena, "/%s", at);
         }
-        add_mount(m, source, at, json_path_true(v, "readOnly", false) || volumes_read_only(m->pod->obj, name),
+        add_mount(m, source, at,
+                  json_path_true(v, "readOnly", false) || volumes_read_only(m->pod->obj, name),
                   propagation_of(v));
         i++;
     }
