@@ -176,6 +176,18 @@ void validate_one_of(struct field_errors *e, const char *path, const struct json
     field_error_supported(e, path, json_cstr(value, ""), supported);
 }
 
+bool validate_has_backstep(const char *path)
+{
+    struct str rest = str_of(path), part;
+    for (bool more = true; more;) {
+        more = str_cut(rest, '/', &part, &rest);
+        if (str_is(part, "..")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void validate_immutable(struct field_errors *e, const char *path, const struct json *now,
                         const struct json *old)
 {

@@ -35,6 +35,9 @@ void validate_one_of(struct field_errors *e, const char *path, const struct json
 void validate_immutable(struct field_errors *e, const char *path, const struct json *now,
                         const struct json *old);
 
+/* Whether ".." stands in a path as a whole element. */
+bool validate_has_backstep(const char *path);
+
 /* A pod's spec at `path` ("spec", "spec.template.spec"). */
 void validate_pod_spec(struct field_errors *e, const char *path, const struct json *spec);
 /* The whole update of a pod: what may change in its spec. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One container of a pod's spec: ports, environment, mounts, resources, probes. */
 #include "api/quantity.h"
+#include "api/rules/port.h"
 #include "api/validate_pod_private.h"
 #include "base/mem.h"
 
@@ -18,32 +19,6 @@ static bool check_port_number(struct pod_check *c, const char *path, const struc
         return false;
     }
     return true;
-}
-
-static const char *port_name_error(struct str s)
-{
-    bool letter = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char ch = s.p[i];
-        bool lower = ch >= 'a' && ch <= 'z';
-        letter |= lower;
-        if (!lower && !(ch >= '0' && ch <= '9') && ch != '-') {
-            return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
-        }
-        if (ch == '-' && i + 1 < s.n && s.p[i + 1] == '-') {
-            return "must not contain consecutive hyphens";
-        }
-    }
-    if (s.n > 15) {
-        return "must be no more than 15 characters";
-    }
-    if (!letter) {
-        return "must contain at least one letter (a-z)";
-    }
-    if (s.p[0] == '-' || s.p[s.n - 1] == '-') {
-        return "must not begin or end with a hyphen";
-    }
-    return NULL;
 }
 
 static void check_host_port(struct pod_check *c, const char *path, const struct json *port)
@@ -84,7 +59,7 @@ static void check_ports(struct pod_check *c, const char *path, const struct json
         check_host_port(c, p, port);
         validate_one_of(c->e, pod_at(c, "%s.protocol", p), json_get(port, "protocol"), protocols);
         struct str name = json_text(json_get(port, "name"));
-        const char *why = name.n ? port_name_error(name) : NULL;
+        const char *why = name.n ? rule_port_name_error(name) : NULL;
         if (why) {
             field_error_text(c->e, FIELD_INVALID, pod_at(c, "%s.name", p), name.p, why);
         } else if (name.n && pod_seen(&names, name)) {
@@ -184,7 +159,7 @@ static void check_mounts(struct pod_check *c, const char *path, const struct jso
         if (*sub == '/') {
             field_error_text(c->e, FIELD_INVALID, pod_at(c, "%s.subPath", p), sub,
                              "must be a relative path");
-        } else if (strstr(sub, "..")) {
+        } else if (validate_has_backstep(sub)) {
             field_error_text(c->e, FIELD_INVALID, pod_at(c, "%s.subPath", p), sub,
                              "must not contain '..'");
         }
@@ -223,6 +198,46 @@ void pod_check_resources(struct pod_check *c, const char *path, const struct jso
     }
 }
 
+/* What a probe or a hook does. */
+static void check_handler(struct pod_check *c, const char *path, const struct json *handler)
+{
+    static const char *const schemes[] = {"HTTP", "HTTPS", NULL};
+    const struct json *http = json_get(handler, "httpGet"), *exec = json_get(handler, "exec");
+    const struct json *tcp = json_get(handler, "tcpSocket");
+    if (exec && json_len(json_get(exec, "command")) == 0) {
+        field_error(c->e, FIELD_REQUIRED, pod_at(c, "%s.exec.command", path), NULL, NULL);
+    }
+    if (http) {
+        pod_check_required(c, pod_at(c, "%s.httpGet", path), http, "path");
+        rule_port_or_name(c->e, pod_at(c, "%s.httpGet.port", path), json_get(http, "port"));
+        validate_one_of(c->e, pod_at(c, "%s.httpGet.scheme", path), json_get(http, "scheme"),
+                        schemes);
+    }
+    if (tcp) {
+        rule_port_or_name(c->e, pod_at(c, "%s.tcpSocket.port", path), json_get(tcp, "port"));
+    }
+    check_port_number(c, pod_at(c, "%s.grpc.port", path), json_path(handler, "grpc.port"));
+}
+
+static void check_hook(struct pod_check *c, const char *path, const struct json *hook)
+{
+    static const char *const handlers[] = {"exec", "httpGet", "tcpSocket", "sleep"};
+    int n = 0;
+    if (!hook) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(handlers); i++) {
+        if (json_get(hook, handlers[i]) && n++ > 0) {
+            field_error(c->e, FIELD_FORBIDDEN, pod_at(c, "%s.%s", path, handlers[i]), NULL,
+                        "may not specify more than 1 handler type");
+        }
+    }
+    if (n == 0) {
+        field_error(c->e, FIELD_REQUIRED, path, NULL, "must specify a handler type");
+    }
+    check_handler(c, path, hook);
+}
+
 static void check_probe(struct pod_check *c, const char *path, const struct json *probe)
 {
     static const char *const handlers[] = {"exec", "httpGet", "tcpSocket", "grpc"};
@@ -243,6 +258,16 @@ static void check_probe(struct pod_check *c, const char *path, const struct json
     }
     for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
         validate_not_negative(c->e, pod_at(c, "%s.%s", path, times[i]), json_get(probe, times[i]));
+    }
+    check_handler(c, path, probe);
+}
+
+/* Only a container that serves again may have to prove it more than once. */
+static void check_success(struct pod_check *c, const char *path, const struct json *probe)
+{
+    const struct json *n = json_get(probe, "successThreshold");
+    if (n && json_i64(n, 1) > 1) {
+        field_error(c->e, FIELD_INVALID, pod_at(c, "%s.successThreshold", path), n, "must be 1");
     }
 }
 
@@ -277,6 +302,8 @@ void pod_check_container(struct pod_check *c, const char *path, const struct jso
                         "may not be set for non-init containers");
         }
     }
+    check_hook(c, pod_at(c, "%s.lifecycle.postStart", path), json_path(o, "lifecycle.postStart"));
+    check_hook(c, pod_at(c, "%s.lifecycle.preStop", path), json_path(o, "lifecycle.preStop"));
     static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe"};
     for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
         const struct json *probe = json_get(o, probes[i]);
@@ -286,6 +313,9 @@ void pod_check_container(struct pod_check *c, const char *path, const struct jso
                         "may not be set for init containers without restartPolicy=Always");
         } else {
             check_probe(c, probe_path, probe);
+            if (i != 1) {
+                check_success(c, probe_path, probe);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 /* Pod specs (pkg/apis/core/validation), in pods and in the templates of controllers. */
 #include "api/name.h"
 #include "api/object.h"
+#include "api/rules/rules.h"
 #include "api/validate_pod_private.h"
 #include "base/mem.h"
 
@@ -65,7 +66,7 @@ static void check_items(struct pod_check *c, const char *path, const struct json
         if (*rel == '/') {
             field_error_text(c->e, FIELD_INVALID, pod_at(c, "%s.path", p), rel,
                              "must be a relative path");
-        } else if (strstr(rel, "..")) {
+        } else if (validate_has_backstep(rel)) {
             field_error_text(c->e, FIELD_INVALID, pod_at(c, "%s.path", p), rel,
                              "must not contain '..'");
         }
@@ -91,7 +92,7 @@ static void check_volume_source(struct pod_check *c, const char *path, const cha
         pod_check_required(c, p, v, "secretName");
     } else if (cstr_eq(source, "hostPath")) {
         pod_check_required(c, p, v, "path");
-        if (strstr(json_path_cstr(v, "path", ""), "..")) {
+        if (validate_has_backstep(json_path_cstr(v, "path", ""))) {
             field_error(c->e, FIELD_INVALID, pod_at(c, "%s.path", p), json_get(v, "path"),
                         "must not contain '..'");
         }
@@ -190,6 +191,34 @@ static void check_spec_names(struct pod_check *c, const char *path, const struct
     }
 }
 
+static void check_network(struct pod_check *c, const char *path, const struct json *spec)
+{
+    const struct json *servers = json_path(spec, "dnsConfig.nameservers");
+    int i = 0;
+    if (cstr_eq(json_path_cstr(spec, "dnsPolicy", ""), "None") && json_len(servers) == 0) {
+        field_error(c->e, FIELD_REQUIRED, pod_at(c, "%s.dnsConfig", path), NULL,
+                    json_get(spec, "dnsConfig")
+                        ? "must provide at least one DNS nameserver when `dnsPolicy` is None"
+                        : "must provide `dnsConfig` when `dnsPolicy` is None");
+    }
+    JSON_FOR_EACH (server, servers) {
+        if (!rule_is_ip(json_cstr(server, ""), NULL)) {
+            field_error(c->e, FIELD_INVALID, pod_at(c, "%s.dnsConfig.nameservers[%d]", path, i),
+                        server, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        }
+        i++;
+    }
+    i = 0;
+    JSON_FOR_EACH (alias, json_get(spec, "hostAliases")) {
+        if (!rule_is_ip(json_path_cstr(alias, "ip", ""), NULL)) {
+            field_error(c->e, FIELD_INVALID, pod_at(c, "%s.hostAliases[%d].ip", path, i),
+                        json_get(alias, "ip"),
+                        "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        }
+        i++;
+    }
+}
+
 void validate_pod_spec(struct field_errors *e, const char *path, const struct json *spec)
 {
     static const char *const restarts[] = {"Always", "OnFailure", "Never", NULL};
@@ -213,7 +242,9 @@ void validate_pod_spec(struct field_errors *e, const char *path, const struct js
                     "must be between 1 and 2147483647, inclusive");
     }
     check_tolerations(&c, path, json_get(spec, "tolerations"));
+    pod_check_placement(&c, path, spec);
     check_spec_names(&c, path, spec);
+    check_network(&c, path, spec);
     map_fini(&c.containers, NULL);
     map_fini(&c.volumes, NULL);
     map_fini(&c.host_ports, NULL);

@@ -22,6 +22,8 @@ bool pod_seen(struct map *m, struct str key);
 void pod_check_name(struct pod_check *c, const char *path, const struct json *o, struct map *names);
 void pod_check_required(struct pod_check *c, const char *path, const struct json *o,
                         const char *member);
+/* validate_placement.c: affinity and spreading of a pod's spec. */
+void pod_check_placement(struct pod_check *c, const char *path, const struct json *spec);
 /* validate_container.c */
 void pod_check_resources(struct pod_check *c, const char *path, const struct json *resources);
 void pod_check_container(struct pod_check *c, const char *path, const struct json *o, bool init);

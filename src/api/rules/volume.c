@@ -77,7 +77,7 @@ static void volume_create(struct arena *a, struct json *obj)
 static void path_of(struct field_errors *e, const char *source, const struct json *v)
 {
     const char *path = rule_path(e, "spec.%s", source);
-    if (rule_required(e, path, v, "path") && strstr(json_path_cstr(v, "path", ""), "..")) {
+    if (rule_required(e, path, v, "path") && validate_has_backstep(json_path_cstr(v, "path", ""))) {
         field_error(e, FIELD_INVALID, rule_path(e, "%s.path", path), json_get(v, "path"),
                     "must not contain '..'");
     }
