@@ -90,7 +90,7 @@ static struct map_slot *probe(struct map_slot *slots, size_t cap, uint32_t hash,
     size_t i = hash & (cap - 1);
     while (slots[i].key) {
         if (slots[i].hash == hash && slots[i].n == key.n &&
-            memcmp(slots[i].key, key.p, key.n) == 0) {
+            (key.n == 0 || memcmp(slots[i].key, key.p, key.n) == 0)) {
             break;
         }
         i = (i + 1) & (cap - 1);
