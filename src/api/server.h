@@ -9,8 +9,10 @@
  *
  * Who calls is decided in this order: a TLS client certificate that the HTTP server has verified
  * (CN = user, each O = a group); a Unix socket whose peer is root or this process's own user
- * (system:masters); a bearer token (the opts' static tokens, then bootstrap tokens); else
- * system:anonymous, who may only read health, version and the routes marked SERVER_ROUTE_ANONYMOUS.
+ * (system:masters); a bearer token (the opts' static tokens, tokens of service accounts, bootstrap
+ * tokens); else system:anonymous, who may only read health, version and the routes marked
+ * SERVER_ROUTE_ANONYMOUS. Impersonate-* headers then make him somebody else, if he may. What a user
+ * may is told in auth/README.md.
  */
 #ifndef API_SERVER_H
 #define API_SERVER_H

@@ -205,9 +205,6 @@ int authn_token(struct api_server *s, struct arena *a, struct str token,
     if (token.n > LIMIT_TOKEN) {
         return err_set(err, -E_UNAUTHORIZED, "Unauthorized: the token is too long");
     }
-    if (jwt_shape(token)) {
-        return tokens_verify(s->sa_tokens, a, token, audiences, ret, ret_audiences, err);
-    }
     if (ret_audiences) {
         *ret_audiences = NULL;
     }
@@ -216,6 +213,9 @@ int authn_token(struct api_server *s, struct arena *a, struct str token,
             *ret = s->tokens[i].user;
             return 0;
         }
+    }
+    if (jwt_shape(token)) {
+        return tokens_verify(s->sa_tokens, a, token, audiences, ret, ret_audiences, err);
     }
     struct str id, secret;
     if (bootstrap_shape(token, &id, &secret)) {

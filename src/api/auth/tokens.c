@@ -17,9 +17,8 @@
 #define EXTRA "authentication.kubernetes.io/"
 #define US_PER_S INT64_C(1000000)
 
-/* The claims of a token whose signature was good. */
+/* The claims of a token whose signature was good; one block with its texts. */
 struct known_token {
-    struct arena arena;
     struct str text;
     const char *ns, *name, *uid, *jti;
     struct token_binding pod, secret, node;
@@ -66,14 +65,6 @@ int tokens_new(struct api_server *s, const struct api_server_opts *o, struct tok
     return 0;
 }
 
-static void forget(struct known_token *k)
-{
-    if (k) {
-        struct arena a = k->arena;
-        arena_fini(&a);
-    }
-}
-
 void tokens_free(struct tokens *t)
 {
     if (!t) {
@@ -83,7 +74,7 @@ void tokens_free(struct tokens *t)
         jws_key_free(t->keys[i]);
     }
     for (size_t i = 0; i < CACHE; i++) {
-        forget(t->known[i]);
+        mem_free(t->known[i]);
     }
     mem_free(t->root_ca);
     mem_free(t);
@@ -240,11 +231,10 @@ static const struct jws_key *find_key(const struct tokens *t, const struct jwt *
     return NULL;
 }
 
-static int read_claims(const struct tokens *t, struct known_token *k, struct str text,
-                       struct err *err)
+static int read_claims(const struct tokens *t, struct arena *a, struct known_token *k,
+                       struct str text, struct err *err)
 {
     struct jwt j;
-    struct arena *a = &k->arena;
     int rc = jwt_parse(a, text, &j);
     if (rc < 0) {
         return rc == -E_NOMEM ? rc : refuse(err, "the token is malformed");
@@ -267,6 +257,64 @@ static int read_claims(const struct tokens *t, struct known_token *k, struct str
     return arena_failed(a) ? -E_NOMEM : 0;
 }
 
+/* ---- remembering ---- */
+
+/* The texts of a token, in the order in which they lie in its block; NULL stays NULL. */
+#define KNOWN_TEXTS 10
+static void texts_of(struct known_token *k, const char **ret[KNOWN_TEXTS])
+{
+    const char **const all[KNOWN_TEXTS] = {
+        &k->ns,      &k->name,        &k->uid,        &k->jti,       &k->pod.name,
+        &k->pod.uid, &k->secret.name, &k->secret.uid, &k->node.name, &k->node.uid};
+    memcpy(ret, all, sizeof(all));
+}
+
+static size_t text_bytes(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static const char *keep(char **at, const char *text)
+{
+    size_t n = text_bytes(text);
+    char *copy = n ? memcpy(*at, text, n) : NULL;
+    *at += n;
+    return copy;
+}
+
+/* A copy in one block: there may be a thousand of them. */
+static struct known_token *pack(const struct known_token *from, struct str text)
+{
+    struct known_token k = *from;
+    const char **texts[KNOWN_TEXTS];
+    size_t n_audiences = 0, bytes = text.n;
+    texts_of(&k, texts);
+    for (size_t i = 0; i < KNOWN_TEXTS; i++) {
+        bytes += text_bytes(*texts[i]);
+    }
+    for (; k.audiences[n_audiences]; n_audiences++) {
+        bytes += text_bytes(k.audiences[n_audiences]);
+    }
+    size_t head = sizeof(k) + (n_audiences + 1) * sizeof(char *);
+    char *block = mem_alloc(head + bytes);
+    if (!block) {
+        return NULL;
+    }
+    char *at = block + head;
+    const char **audiences = (const char **)(void *)(block + sizeof(k));
+    for (size_t i = 0; i < KNOWN_TEXTS; i++) {
+        *texts[i] = keep(&at, *texts[i]);
+    }
+    for (size_t i = 0; i < n_audiences; i++) {
+        audiences[i] = keep(&at, k.audiences[i]);
+    }
+    audiences[n_audiences] = NULL;
+    k.audiences = audiences;
+    memcpy(at, text.p, text.n);
+    k.text = str_n(at, text.n);
+    return memcpy(block, &k, sizeof(k));
+}
+
 /* The token with its claims, from memory or by checking its signature. */
 static int know(struct tokens *t, struct str text, struct known_token **ret, struct err *err)
 {
@@ -276,20 +324,15 @@ static int know(struct tokens *t, struct str text, struct known_token **ret, str
         return 0;
     }
     struct arena a;
+    struct known_token read = {0}, *k = NULL;
     arena_init(&a, 0);
-    struct known_token *k = arena_zalloc(&a, sizeof(*k));
+    int rc = read_claims(t, &a, &read, text, err);
+    k = rc < 0 ? NULL : pack(&read, text);
+    arena_fini(&a);
     if (!k) {
-        arena_fini(&a);
-        return -E_NOMEM;
+        return rc < 0 ? rc : -E_NOMEM;
     }
-    k->arena = a;
-    k->text = str_n(arena_dup(&k->arena, text.p, text.n), text.n);
-    int rc = read_claims(t, k, text, err);
-    if (rc < 0) {
-        forget(k);
-        return rc;
-    }
-    forget(*slot);
+    mem_free(*slot);
     *slot = *ret = k;
     return 0;
 }

@@ -266,6 +266,39 @@ static void a_plan_holds_the_files_of_every_volume(void **state)
     assert_int_equal(volumes_plan(&in, "/v", false, &plan, &err), -E_NOTSUP);
 }
 
+static const char *token_of(void *arg, const char *audience, int64_t seconds)
+{
+    (void)arg;
+    return cstr_eq(audience, "vault") && seconds == 600 ? "the token" : NULL;
+}
+
+static void a_token_or_ca_that_is_missing_leaves_its_file_out(void **state)
+{
+    struct env_input in = input("{}");
+    struct volume_plan *plan = NULL;
+    struct err err;
+    (void)state;
+    struct json *pod = json_clone(&arena, in.pod);
+    json_set(
+        json_get(pod, "spec"), "volumes",
+        parse("[{\"name\":\"p\",\"projected\":{\"sources\":[{\"serviceAccountToken\":{\"audience\":"
+              "\"vault\",\"expirationSeconds\":600,\"path\":\"vault\"}},{\"serviceAccountToken\":{"
+              "\"expirationSeconds\":3607,\"path\":\"token\"}},{\"configMap\":{\"name\":"
+              "\"kube-root-ca.crt\",\"items\":[{\"key\":\"ca.crt\",\"path\":\"ca.crt\"}]}}]}}]"));
+    in.pod = pod;
+    in.token = token_of;
+    assert_int_equal(volumes_plan(&in, "/v", false, &plan, &err), 0);
+    assert_int_equal(plan->items[0].n_files, 1);
+    assert_true(plan->items[0].memory);
+    assert_string_equal(plan->items[0].files[0].path, "vault");
+    assert_memory_equal(plan->items[0].files[0].data, "the token", 9);
+    volumes_plan_free(plan);
+    json_set(json_get(pod, "spec"), "volumes",
+             parse("[{\"name\":\"p\",\"projected\":{\"sources\":[{\"clusterTrustBundle\":{\"path\":"
+                   "\"x\"}}]}}]"));
+    assert_int_equal(volumes_plan(&in, "/v", false, &plan, &err), -E_NOTSUP);
+}
+
 /* ---- files ---- */
 
 static void a_hosts_file_names_the_pod_and_its_aliases(void **state)
@@ -514,6 +547,7 @@ int main(void)
         INFRA_TEST(what_is_missing_is_told_in_a_kubelets_words),
         INFRA_TEST(command_and_args_stand_over_the_images_own),
         INFRA_TEST(a_plan_holds_the_files_of_every_volume),
+        INFRA_TEST(a_token_or_ca_that_is_missing_leaves_its_file_out),
         INFRA_TEST(a_hosts_file_names_the_pod_and_its_aliases),
         INFRA_TEST(the_resolver_is_the_nodes_or_the_pods_own),
         INFRA_TEST(a_host_name_is_at_most_63_characters),

@@ -15,6 +15,7 @@
 #define PREFIX "tokens/"
 #define ROOT_CA "kube-root-ca.crt"
 #define FIRST_WAIT_US 2000000 /* what a starting pod gives the parent */
+#define FIRST_RETRY_US 250000 /* meanwhile: an account may be younger than its pod */
 #define UNREACHED_US 3000000
 #define REFUSED_US 30000000
 #define SECONDS_DEFAULT 3600
@@ -28,7 +29,6 @@ struct pod_token {
     char *text;                 /* NULL: none yet */
     int64_t issued_us, end_us;  /* wall time */
     struct child_token *asking; /* NULL: not under way */
-    bool tried;                 /* an attempt is over */
     struct mono retry_at;
     struct store_req save;
     bool saving;
@@ -163,11 +163,16 @@ static void tell(struct pod_token *t, const char *why)
     }
 }
 
+/* The pod's start gives the parent its first moment. */
+static bool waits(const struct pod *p)
+{
+    return p->tokens_until.us > mono_now().us;
+}
+
 static void answered(void *arg, int code, const char *token, int64_t end_us, const struct err *err)
 {
     struct pod_token *t = arg;
     t->asking = NULL;
-    t->tried = true;
     if (code == 0) {
         take_text(t, token, wall_now().us, end_us);
         save(t);
@@ -175,8 +180,10 @@ static void answered(void *arg, int code, const char *token, int64_t end_us, con
         t->pod->refresh = true;
     } else {
         bool refused = code == -E_NOENT || code == -E_ACCESS || code == -E_INVALID;
-        t->retry_at = (struct mono){mono_now().us + (refused ? REFUSED_US : UNREACHED_US)};
-        if (refused) {
+        bool first = waits(t->pod);
+        int64_t later = first ? FIRST_RETRY_US : refused ? REFUSED_US : UNREACHED_US;
+        t->retry_at = (struct mono){mono_now().us + later};
+        if (refused && !first) {
             tell(t, err->text);
         }
     }
@@ -195,7 +202,6 @@ static void ask(struct pod_token *t)
                                    .seconds = t->seconds};
     t->asking = child_token_start(p->inf->parent, &what, answered, t);
     if (!t->asking) {
-        t->tried = true;
         t->retry_at = (struct mono){mono_now().us + UNREACHED_US};
     }
 }
@@ -297,7 +303,7 @@ bool pod_tokens_wait(struct pod *p)
     bool wait = lacks_root_ca(p);
     LIST_FOR_EACH (l, &p->tokens) {
         const struct pod_token *t = CONTAINER_OF(l, struct pod_token, link);
-        wait |= !t->text && t->asking;
+        wait |= !t->text;
     }
     if (!wait || !child_token_possible(p->inf->parent)) {
         return false;
@@ -305,7 +311,7 @@ bool pod_tokens_wait(struct pod *p)
     if (p->tokens_until.us == 0) {
         p->tokens_until = (struct mono){now.us + FIRST_WAIT_US};
     }
-    if (now.us >= p->tokens_until.us) {
+    if (!waits(p)) {
         return false;
     }
     pod_wake_at(p, p->tokens_until);
