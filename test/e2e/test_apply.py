@@ -111,14 +111,14 @@ def test_an_apply_without_a_manager_is_refused(api, ns):
 
 
 def test_status_is_applied_through_its_subresource(api, ns):
-    api.post(deployments_path(ns), deployment("d", replicas=0))
-    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
-            "spec": {"replicas": 7}, "status": {"collisionCount": 3}}
-    api.call("PATCH", deployments_path(ns, "d") + "/status", json.dumps(body),
-             {"Content-Type": "application/apply-patch+yaml"}, {"fieldManager": "me"})
-    found = api.get(deployments_path(ns, "d"))
-    assert found["spec"]["replicas"] == 0 and found["status"]["collisionCount"] == 3
-    assert managers(api, deployments_path(ns, "d"))[("me", "Apply", "status")] == {"f:status": {"f:collisionCount": {}}}, found
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": ns}}
+    api.post("/api/v1/nodes", node)
+    body = {**node, "spec": {"podCIDR": "10.1.0.0/24"}, "status": {"phase": "Running"}}
+    found = api.call("PATCH", f"/api/v1/nodes/{ns}/status", json.dumps(body),
+                     {"Content-Type": "application/apply-patch+yaml"}, {"fieldManager": "me"})
+    assert found["status"]["phase"] == "Running" and "podCIDR" not in found["spec"]
+    assert managers(api, f"/api/v1/nodes/{ns}")[("me", "Apply", "status")] == {"f:status": {"f:phase": {}}}
+    api.delete(f"/api/v1/nodes/{ns}")
 
 
 def test_managed_fields_can_be_emptied(api, ns):
