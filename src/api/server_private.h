@@ -37,10 +37,10 @@ struct api_server {
     struct flow_control *flows;
     struct crd_set *crds;
     struct webhooks *webhooks;
-    struct list watches; /* struct watch_feed.link */
-    struct list streams; /* struct exec_proxy.link */
+    struct list watches;     /* struct watch_feed.link */
+    struct list streams;     /* struct exec_proxy.link */
     struct metrics *metrics; /* metrics.h; NULL until somebody asks */
-    struct list boot;    /* struct boot_write.link: objects that are being made at the start */
+    struct list boot;        /* struct boot_write.link: objects that are being made at the start */
     struct rbac *rbac;
     struct tokens *sa_tokens; /* of service accounts */
     struct admission_state admission;

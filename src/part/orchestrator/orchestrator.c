@@ -20,7 +20,8 @@ static const struct controller_ops *const all_controllers[] = {
     &replicaset_controller, &role_aggregation_controller,
     &scheduler_controller,  &service_account_controller,
     &taint_controller,      &statefulset_controller,
-    &cronjob_controller, &daemonset_controller, &job_controller,
+    &cronjob_controller,    &daemonset_controller,
+    &job_controller,
 };
 _Static_assert(ARRAY_SIZE(all_controllers) <= CONTROLLERS_MAX, "raise CONTROLLERS_MAX");
 

@@ -101,9 +101,11 @@ typedef void controller_done_fn(struct controller *c, void *arg, int code, const
 void controller_run(struct controller *c, struct arena *arena, struct plan *plan,
                     controller_done_fn *done, void *arg);
 
-extern const struct controller_ops autoscale_controller, disruption_controller, notice_controller, quota_controller, volume_controller, endpoints_controller,
-    namespace_controller, deployment_controller, replicaset_controller, scheduler_controller,
-    node_controller, taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
-    service_account_controller, role_aggregation_controller, statefulset_controller, cronjob_controller, daemonset_controller, job_controller;
+extern const struct controller_ops autoscale_controller, disruption_controller, notice_controller,
+    quota_controller, volume_controller, endpoints_controller, namespace_controller,
+    deployment_controller, replicaset_controller, scheduler_controller, node_controller,
+    taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
+    service_account_controller, role_aggregation_controller, statefulset_controller,
+    cronjob_controller, daemonset_controller, job_controller;
 
 #endif

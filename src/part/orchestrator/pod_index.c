@@ -51,9 +51,9 @@ static int64_t sum_of_restarts(const struct json *pod)
 /* The node of a required node affinity to metadata.name, as DaemonSets write it. */
 static const char *target_of(const struct json *pod)
 {
-    const struct json *terms = json_path(
-        pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution."
-             "nodeSelectorTerms");
+    const struct json *terms =
+        json_path(pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution."
+                       "nodeSelectorTerms");
     const struct json *field = json_at(json_get(json_at(terms, 0), "matchFields"), 0);
     if (strcmp(json_path_cstr(field, "key", ""), "metadata.name") != 0) {
         return "";
@@ -139,6 +139,23 @@ int64_t pod_port(const struct pod_facts *p, const char *name, const char *protoc
     return 0;
 }
 
+static void read_state(struct pod_facts *p, const struct json *pod)
+{
+    p->phase = phase_of(pod);
+    p->deleting = obj_deleting(pod);
+    p->ready = obj_condition_true(pod, "Ready");
+    p->containers_ready = obj_condition_true(pod, "ContainersReady");
+    p->marked_not_ready =
+        strcmp(json_cstr(json_get(obj_condition(pod, "Ready"), "reason"), ""), "NodeNotReady") == 0;
+    p->created = obj_created(pod);
+    p->restarts = most_restarts(pod);
+    p->all_restarts = sum_of_restarts(pod);
+    p->tracked = obj_has_finalizer(pod, JOB_TRACKING);
+    const char *since = json_cstr(json_get(obj_condition(pod, "Ready"), "lastTransitionTime"), "");
+    (void)time_parse(str_of(since), &p->ready_since); /* stays 0: since ever */
+    (void)str_i64(str_of(obj_annotation(pod, DELETION_COST)), &p->deletion_cost); /* stays 0 */
+}
+
 struct pod_facts *pod_facts_new(const struct json *pod)
 {
     const struct json *labels = obj_labels(pod), *ref = obj_controller_ref(pod);
@@ -176,19 +193,7 @@ struct pod_facts *pod_facts_new(const struct json *pod)
     p->labels = put_labels(&at, labels);
     p->ports = at;
     (void)put_ports(&at, pod);
-    p->phase = phase_of(pod);
-    p->deleting = obj_deleting(pod);
-    p->ready = obj_condition_true(pod, "Ready");
-    p->containers_ready = obj_condition_true(pod, "ContainersReady");
-    p->marked_not_ready =
-        strcmp(json_cstr(json_get(obj_condition(pod, "Ready"), "reason"), ""), "NodeNotReady") == 0;
-    p->created = obj_created(pod);
-    p->restarts = most_restarts(pod);
-    p->all_restarts = sum_of_restarts(pod);
-    p->tracked = obj_has_finalizer(pod, JOB_TRACKING);
-    const char *since = json_cstr(json_get(obj_condition(pod, "Ready"), "lastTransitionTime"), "");
-    (void)time_parse(str_of(since), &p->ready_since); /* stays 0: since ever */
-    (void)str_i64(str_of(obj_annotation(pod, DELETION_COST)), &p->deletion_cost); /* stays 0 */
+    read_state(p, pod);
     list_init(&p->by_group);
     list_init(&p->by_node);
     list_init(&p->by_ns);

@@ -34,8 +34,8 @@ struct pod_facts {
     struct wall ready_since; /* lastTransitionTime of Ready */
     struct wall created;
     int64_t restarts;      /* the most restarts of a container */
-    bool tracked;           /* has the finalizer of Jobs, JOB_TRACKING */
-    int64_t all_restarts;   /* of all its containers together */
+    bool tracked;          /* has the finalizer of Jobs, JOB_TRACKING */
+    int64_t all_restarts;  /* of all its containers together */
     int64_t deletion_cost; /* annotation controller.kubernetes.io/pod-deletion-cost */
     /* private */
     struct list by_group, by_node, by_ns;
