@@ -16,7 +16,7 @@ name_check_dns_subdomain(struct str s);       /* RFC 1123 subdomain, at most 253
 const char *name_check_dns1035(struct str s); /* RFC 1035 label: services */
 const char *
 name_check_qualified(struct str s); /* "[prefix/]name": keys of labels, annotations, taints */
-const char *name_check_label_value(struct str s); /* may be empty, at most 63 */
+const char *name_check_label_value(struct str s);  /* may be empty, at most 63 */
 const char *name_check_path_segment(struct str s); /* anything that fits into a URL: roles */
 
 #endif
