@@ -187,11 +187,13 @@ static void send_item(struct server_call *call)
 
 /* ---- lists ---- */
 
-static struct json *list_metadata(struct arena *a, const struct handler_list *l)
+/* Lists of custom kinds say "" where there is no next page, as Kubernetes does. */
+static struct json *list_metadata(struct arena *a, const struct handler_op *op)
 {
+    const struct handler_list *l = &op->list;
     struct json *meta = json_object(a);
     json_set(meta, "resourceVersion", json_printf(a, "%lld", (long long)l->rev));
-    json_set_str(meta, "continue", l->cont);
+    json_set_str(meta, "continue", l->cont ? l->cont : op->kind->custom ? "" : NULL);
     if (l->remaining >= 0) {
         json_set_int(meta, "remainingItemCount", l->remaining);
     }
@@ -263,7 +265,7 @@ static void send_list(struct server_call *call)
 {
     const struct handler_op *op = &call->op;
     struct arena *a = http_exchange_arena(call->x);
-    struct json *meta = list_metadata(a, &op->list);
+    struct json *meta = list_metadata(a, op);
     struct buf out = BUF_INIT;
     if (call->form == ACCEPT_TABLE) {
         struct json *head = table_new(a, op->kind, NULL, true);

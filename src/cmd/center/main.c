@@ -28,7 +28,7 @@
 
 struct options {
     const char *data_dir, *listen, *sans, *service_range, *log_level;
-    bool check;
+    bool check, no_controllers;
     char *host;
     uint16_t port;
 };
@@ -56,6 +56,7 @@ static const char usage[] =
     "  --listen ADDRESS:PORT   of the API (TLS); default: 0.0.0.0:6443\n"
     "  --san NAME[,NAME...]    further names and addresses for the server's certificate\n"
     "  --service-range CIDR    addresses of Services; default: 10.96.0.0/16\n"
+    "  --no-controllers        the API alone: nothing acts on the objects (for tests of operators)\n"
     "  --log-level LEVEL       debug, info, warn or error; default: info\n"
     "  -n                      check the options and end\n"
     "\n"
@@ -80,9 +81,13 @@ static int parse_listen(struct options *o, struct err *err)
 static int parse_options(int argc, char **argv, struct options *o, struct err *err)
 {
     const struct option_spec specs[] = {
-        {"data-dir", &o->data_dir, NULL}, {"listen", &o->listen, NULL},
-        {"san", &o->sans, NULL},          {"log-level", &o->log_level, NULL},
-        {"n", NULL, &o->check},           {"service-range", &o->service_range, NULL},
+        {"data-dir", &o->data_dir, NULL},
+        {"listen", &o->listen, NULL},
+        {"san", &o->sans, NULL},
+        {"log-level", &o->log_level, NULL},
+        {"n", NULL, &o->check},
+        {"service-range", &o->service_range, NULL},
+        {"no-controllers", NULL, &o->no_controllers},
     };
     int rc = options_parse("center", argc, argv, specs, ARRAY_SIZE(specs), usage, NULL);
     if (rc != 0) {
@@ -106,9 +111,8 @@ static void on_exchange(struct http_exchange *x, void *arg)
 static const char *not_ready(void *arg)
 {
     struct center *c = arg;
-    return c->orchestrator && orchestrator_synced(c->orchestrator)
-               ? NULL
-               : "the controllers have not listed yet";
+    bool acting = c->orchestrator && orchestrator_synced(c->orchestrator);
+    return acting || c->opts->no_controllers ? NULL : "the controllers have not listed yet";
 }
 
 /* ---- start ---- */
@@ -191,6 +195,9 @@ static int open_http(struct center *c, struct err *err)
 
 static int open_controllers(struct center *c, struct err *err)
 {
+    if (c->opts->no_controllers) {
+        return 0;
+    }
     c->client = api_client_local(c->api, "system:selvedge-controllers");
     const struct orchestrator_opts opts = {.root_ca = c->pki.ca_cert};
     c->orchestrator = c->client ? orchestrator_start(c->client, c->loop, &opts) : NULL;
