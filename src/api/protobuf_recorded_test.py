@@ -92,6 +92,8 @@ def main():
         if answer.get('kind') != sent['kind']:
             alone += 1
             continue
+        if sent['kind'].endswith('Review'):
+            sent.pop('status', None)    # the question holds an empty one, the answer the server's
         for fault in missing(sent, answer, ''):
             print(name, fault)
             faults += 1
