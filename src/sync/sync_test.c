@@ -424,7 +424,8 @@ static void put_pod(struct fixture *f, const char *name, unsigned uid, const cha
     (void)snprintf(
         value, sizeof(value),
         "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"namespace\":\"ns\",\"name\":\"%s\","
-        "\"uid\":\"p-%u\",\"labels\":{\"l\":\"%u\"},\"managedFields\":[{\"manager\":\"m\"}]},"
+        "\"uid\":\"p-%u\",\"labels\":{\"l\":\"%u\"},\"managedFields\":[{\"manager\":\"m\",\"operation\":"
+        "\"Update\",\"apiVersion\":\"v1\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{}}]},"
         "\"spec\":{%s\"containers\":[{\"name\":\"c\",\"image\":\"i\",\"envFrom\":[{\"configMapRef\":"
         "{\"name\":\"%s\"}}]}]},\"status\":{\"phase\":\"Pending\",\"qosClass\":\"BestEffort\"}}",
         name, uid, label, node_text, map);
