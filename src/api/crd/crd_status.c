@@ -47,27 +47,26 @@ static bool taken(const struct crd *crd, const struct crd_body *b, const char *n
     return false;
 }
 
-/* The reason of a conflict, with its message; NULL when all names are free. */
+/* The reason of the last conflict in the order of the names, with its message; NULL when all are
+ * free. */
 static const char *conflict(struct arena *a, const struct crd *crd, const struct crd_body *b,
                             const char **ret_message)
 {
     const struct {
         const char *reason, *name;
         bool (*uses)(const struct crd_body *b, const char *name);
-    } names[] = {{"PluralConflict", b->plural, uses_resource},
-                 {"SingularConflict", b->singular, uses_resource},
+    } names[] = {{"ListKindConflict", b->list_kind, uses_kind},
                  {"KindConflict", b->kind, uses_kind},
-                 {"ListKindConflict", b->list_kind, uses_kind}};
+                 {"ShortNamesConflict", NULL, uses_resource},
+                 {"SingularConflict", b->singular, uses_resource},
+                 {"PluralConflict", b->plural, uses_resource}};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (taken(crd, b, names[i].name, names[i].uses)) {
-            *ret_message = arena_printf(a, "\"%s\" is already in use", names[i].name);
-            return names[i].reason;
-        }
-    }
-    for (const char *const *s = b->short_names; *s; s++) {
-        if (taken(crd, b, *s, uses_resource)) {
-            *ret_message = arena_printf(a, "\"%s\" is already in use", *s);
-            return "ShortNamesConflict";
+        const char *one[] = {names[i].name, NULL};
+        for (const char *const *n = names[i].name ? one : b->short_names; *n; n++) {
+            if (taken(crd, b, *n, names[i].uses)) {
+                *ret_message = arena_printf(a, "\"%s\" is already in use", *n);
+                return names[i].reason;
+            }
         }
     }
     return NULL;
