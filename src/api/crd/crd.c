@@ -10,6 +10,8 @@
  * 2. A definition is served from the moment in which it is known to be accepted, before its status
  *    says so: who reads Established may use the kind at once.
  */
+#include "api/crd/crd.h"
+
 #include "api/crd/crd_private.h"
 
 #include <stdlib.h>
