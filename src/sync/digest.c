@@ -145,6 +145,11 @@ void digest_pod_refs(struct arena *a, const struct json *pod, digest_ref_fn *fn,
     if (ns && *r.ns) {
         fn(arg, ns);
     }
+    const char *class = json_path_cstr(spec, "runtimeClassName", "");
+    char *class_key = *class ? arena_printf(a, "runtimeclasses.node.k8s.io//%s", class) : NULL;
+    if (class_key) {
+        fn(arg, class_key);
+    }
     ref(&r, "serviceaccounts", json_get(spec, "serviceAccountName"));
     JSON_FOR_EACH (s, json_get(spec, "imagePullSecrets")) {
         ref(&r, "secrets", json_get(s, "name"));

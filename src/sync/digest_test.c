@@ -96,19 +96,23 @@ static void a_pod_refers_to_what_it_cannot_live_without(void **state)
     arena_init(&a, 0);
     const struct json *pod = parse(
         &a,
-        "{\"metadata\":{\"namespace\":\"n\",\"name\":\"p\"},\"spec\":{\"serviceAccountName\":\"sa\","
+        "{\"metadata\":{\"namespace\":\"n\",\"name\":\"p\"},\"spec\":{\"runtimeClassName\":\"rc\",\"serviceAccountName\":\"sa\","
         "\"imagePullSecrets\":[{\"name\":\"pull\"}],"
-        "\"volumes\":[{\"configMap\":{\"name\":\"vm\"}},{\"secret\":{\"secretName\":\"vs\"}},{\"emptyDir\":{}},"
+        "\"volumes\":[{\"configMap\":{\"name\":\"vm\"}},{\"secret\":{\"secretName\":\"vs\"}},{\"emptyDir\":{}},{\"persistentVolumeClaim\":{\"claimName\":\"vc\"}},"
         "{\"projected\":{\"sources\":[{\"configMap\":{\"name\":\"pm\"}},{\"secret\":{\"name\":\"ps\"}}]}}],"
         "\"initContainers\":[{\"envFrom\":[{\"configMapRef\":{\"name\":\"em\"}},{\"secretRef\":{\"name\":\"es\"}}]}],"
         "\"containers\":[{\"env\":[{\"valueFrom\":{\"configMapKeyRef\":{\"name\":\"km\"}}},"
         "{\"valueFrom\":{\"secretKeyRef\":{\"name\":\"ks\"}}}]}]}}");
     digest_pod_refs(&a, pod, add_key, &k);
-    assert_string_equal(k.text,
-                        "namespaces//n\nserviceaccounts/n/sa\nsecrets/n/pull\nconfigmaps/n/vm\n"
-                        "secrets/n/vs\nconfigmaps/n/pm\nsecrets/n/ps\nconfigmaps/n/em\n"
-                        "secrets/n/es\nconfigmaps/n/km\nsecrets/n/ks\n");
+    assert_string_equal(
+        k.text,
+        "namespaces//n\nruntimeclasses.node.k8s.io//rc\nserviceaccounts/n/sa\nsecrets/n/pull\n"
+        "configmaps/n/vm\nsecrets/n/vs\npersistentvolumeclaims/n/vc\nconfigmaps/n/pm\nsecrets/n/ps\nconfigmaps/n/em\n"
+        "secrets/n/es\nconfigmaps/n/km\nsecrets/n/ks\n");
     k.text[0] = '\0';
+    assert_string_equal(digest_claim_volume(&a, parse(&a, "{\"spec\":{\"volumeName\":\"v\"}}")),
+                        "persistentvolumes//v");
+    assert_null(digest_claim_volume(&a, parse(&a, "{\"spec\":{}}")));
     digest_pod_refs(&a, NULL, add_key, &k);
     digest_pod_refs(&a, parse(&a, "{\"spec\":[1],\"metadata\":3}"), add_key, &k);
     assert_string_equal(k.text, "");

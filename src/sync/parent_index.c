@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shared watcher of the parent's side: which pods belong to which node, and who wants to hear
- * of a change. It reads the store's watches of eight resources; the order between resources is
+ * of a change. It reads the store's watches of nine resources; the order between resources is
  * restored where it matters by draining all of them before a stream begins (parent_sync.c).
  */
 #include "base/log.h"
@@ -9,9 +9,15 @@
 
 static const struct {
     const char *prefix;
-} resources[PARENT_WATCHES] = {
-    {"namespaces/"},        {"serviceaccounts/"},        {"configmaps/"}, {"secrets/"},
-    {"persistentvolumes/"}, {"persistentvolumeclaims/"}, {"nodes/"},      {"pods/"}};
+} resources[PARENT_WATCHES] = {{"namespaces/"},
+                               {"serviceaccounts/"},
+                               {"configmaps/"},
+                               {"secrets/"},
+                               {"persistentvolumes/"},
+                               {"persistentvolumeclaims/"},
+                               {"runtimeclasses.node.k8s.io/"},
+                               {"nodes/"},
+                               {"pods/"}};
 
 /* The value of spec.nodeName, in the arena; NULL when the pod has no node. */
 static const char *node_of(struct arena *a, struct store_item *item)

@@ -14,7 +14,7 @@
 #include "sync/digest.h"
 #include "sync/parent.h"
 
-enum { PARENT_WATCHES = 8 };
+enum { PARENT_WATCHES = 9 };
 
 struct sync_parent {
     struct io_loop *loop;

@@ -42,7 +42,8 @@ static const char *const resources[] = {"nodes/",
                                         "serviceaccounts/",
                                         "namespaces/",
                                         "persistentvolumeclaims/",
-                                        "persistentvolumes/"};
+                                        "persistentvolumes/",
+                                        "runtimeclasses.node.k8s.io/"};
 
 static int load_events(struct replica *r)
 {

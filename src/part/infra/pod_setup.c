@@ -220,6 +220,28 @@ static void sandbox_config(struct pod *p, struct arena *a, struct sandbox_config
     };
 }
 
+/* What keeps the pod's RuntimeClass from being had here; NULL when nothing does. A node has one
+ * runtime: classes may name it. */
+static const char *runtime_class_problem(struct pod *p, struct arena *a)
+{
+    const char *name = json_path_cstr(p->obj, "spec.runtimeClassName", "");
+    if (!*name) {
+        return NULL;
+    }
+    const struct json *class =
+        replica_get(p->inf->replica, a, "runtimeclasses.node.k8s.io", NULL, name);
+    const char *handler = json_path_cstr(class, "handler", "");
+    if (!class) {
+        return arena_printf(a, "failed to get runtime class \"%s\": it has not reached the node",
+                            name);
+    }
+    if (cstr_eq(handler, runtime_name(p->inf->runtime))) {
+        return NULL;
+    }
+    return arena_printf(a, "no runtime for \"%s\" is configured: this node has %s", handler,
+                        runtime_name(p->inf->runtime));
+}
+
 static void start_sandbox(struct pod *p)
 {
     struct err err;
@@ -227,6 +249,7 @@ static void start_sandbox(struct pod *p)
     struct arena *a = &p->arena;
     struct sandbox_config *config = arena_zalloc(a, sizeof(*config));
     const char *problem = runtime_problem(p->inf->runtime);
+    problem = problem ? problem : runtime_class_problem(p, a);
     if (problem) {
         setup_failed(p, "FailedCreatePodSandBox", "Failed to create pod sandbox: ", problem);
         return;

@@ -790,7 +790,9 @@ static void a_pod_waits_for_a_node_and_then_runs(void **state)
     make_node(f, "n1");
     patch(f, "Node", "n1", NULL, "{'spec':{'unschedulable':true}}");
     make_deployment(f, NS, 1);
-    WAIT(f, says_unschedulable, "0/1 nodes are available: 1 node(s) were unschedulable.");
+    WAIT(f, says_unschedulable,
+         "0/1 nodes are available: 1 node(s) were unschedulable. preemption: 0/1 nodes are "
+         "available: 1 Preemption is not helpful for scheduling.");
     patch(f, "Node", "n1", NULL, "{'spec':{'unschedulable':null}}");
     WAIT(f, available, "web");
 }
