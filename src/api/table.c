@@ -82,7 +82,15 @@ static struct json *custom_cell(const struct cell_input *in, const struct kind_c
     return fits ? json_clone(a, v) : json_null(a);
 }
 
-static struct json *path_cell(const struct cell_input *in, const struct kind_column *c)
+/* Whether a field is a number, whatever type its column has: absent, it is 0. */
+static bool is_number(const struct kind *k, const char *path)
+{
+    const struct schema_field *f = schema_field_path(kind_storage(k)->type, path);
+    return f && (f->value == SCHEMA_INT32 || f->value == SCHEMA_INT64);
+}
+
+static struct json *path_cell(const struct cell_input *in, const struct kind *k,
+                              const struct kind_column *c)
 {
     if (c->jsonpath) {
         return custom_cell(in, c);
@@ -92,7 +100,7 @@ static struct json *path_cell(const struct cell_input *in, const struct kind_col
         return cell_age_of(in, v);
     }
     if (!v) {
-        return cstr_eq(c->type, "integer") ? json_int(in->arena, 0) : json_string(in->arena, "");
+        return is_number(k, c->path) ? json_int(in->arena, 0) : json_string(in->arena, "");
     }
     return v;
 }
@@ -114,7 +122,7 @@ void table_add(struct arena *a, struct json *table, const struct kind *k, struct
     struct json *cells = json_set(row, "cells", json_array(a));
     for (size_t i = 0; i < k->columns_n; i++) {
         cell_fn *fn = table_cell_find(k->columns[i].cell);
-        json_push(cells, fn ? fn(&in) : path_cell(&in, &k->columns[i]));
+        json_push(cells, fn ? fn(&in) : path_cell(&in, k, &k->columns[i]));
     }
     if (include == TABLE_METADATA) {
         json_set(row, "object", partial_metadata(a, obj));
