@@ -33,10 +33,15 @@ void api_call_finish(struct api_call *call, int code, struct json *result)
     /* done may free the call, or start it anew; its arena is moved out, so that it outlives both.
      */
     struct arena arena = call->arena;
+    struct api_item **items = call->items;
+    size_t n = items ? call->n_items : 0;
     arena_init(&call->arena, /* cap= */ 0);
     call->client = NULL;
     call->impl = NULL;
     call->done(call, code, result);
+    for (size_t i = 0; i < n; i++) {
+        api_item_unref(items[i]);
+    }
     arena_fini(&arena);
 }
 

@@ -43,6 +43,7 @@ struct api_request {
     const char *resource_version; /* of a list: "not older than" */
     int64_t limit;                /* of a list: at most so many items; 0 = all */
     const char *continue_token;   /* of a list: metadata.continue of the page before */
+    bool as_items; /* of a list: call->items instead of result.items, where the server is near */
     const char *field_manager;
     const char *precondition_uid; /* delete */
     const char *propagation;      /* delete: "Background", "Foreground", "Orphan" */
@@ -63,6 +64,10 @@ struct api_call {
     /* read-only in done */
     struct arena arena; /* of the result; initialised by the start, freed after done returns */
     struct err err;     /* filled when code < 0: a sentence that names verb, resource and name */
+    /* Of a list that was asked for as items, when they share the server's memory; borrowed: ref
+     * what is kept. NULL: they are in the result, as ever. */
+    struct api_item **items;
+    size_t n_items;
     /* private */
     struct api_client *client;
     void *impl;

@@ -22,6 +22,7 @@ struct local_call {
     struct api_call *call;
     struct handler_op op;
     struct io_task task; /* the answer is handed out on the next tick */
+    bool as_items;
     char what[320];
 };
 
@@ -34,11 +35,44 @@ static struct local_client *local_of(struct api_client *c)
 
 /* ---- calls ---- */
 
+static struct api_item *share(const struct kind *k, struct store_item *it);
+
+/* The list's items without parsing one; NULL when there are none to share or memory is short. */
+static struct json *list_as_items(struct local_call *lc)
+{
+    struct handler_op *op = &lc->op;
+    struct api_call *call = lc->call;
+    if (!lc->as_items || op->http != 200 || op->result || op->list.trees) {
+        return NULL;
+    }
+    struct json *list = json_object(&call->arena);
+    struct json *meta = json_ensure_object(list, "metadata");
+    json_set(meta, "resourceVersion", json_printf(&call->arena, "%lld", (long long)op->list.rev));
+    json_set_str(meta, "continue", op->list.cont);
+    call->items = arena_alloc(&call->arena, (op->list.n + 1) * sizeof(struct api_item *));
+    for (call->n_items = 0; call->items && call->n_items < op->list.n; call->n_items++) {
+        struct api_item *item = share(op->kind, op->list.items[call->n_items]);
+        if (!item) {
+            break;
+        }
+        call->items[call->n_items] = item;
+    }
+    if (!call->items || call->n_items < op->list.n) {
+        while (call->items && call->n_items > 0) {
+            api_item_unref(call->items[--call->n_items]);
+        }
+        call->items = NULL;
+        return NULL;
+    }
+    return list;
+}
+
 static void deliver(void *arg)
 {
     struct local_call *lc = arg;
     struct api_call *call = lc->call;
-    struct json *result = handler_tree(&lc->op);
+    struct json *result = list_as_items(lc);
+    result = result ? result : handler_tree(&lc->op);
     int code = result ? 0 : -E_NOMEM;
     if (result && lc->op.http >= 300) {
         code = api_code_of(lc->op.http, result);
@@ -136,6 +170,7 @@ static void call_begin(struct api_client *c, struct api_call *call, const struct
     }
     call->impl = lc;
     lc->call = call;
+    lc->as_items = r->as_items && r->verb == API_LIST;
     io_task_init(&lc->task, deliver, lc);
     api_describe(r, lc->what, sizeof(lc->what));
     struct handler_op *op = &lc->op;

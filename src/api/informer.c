@@ -185,21 +185,29 @@ static void list_complete(struct informer *inf)
     start_watch(inf);
 }
 
-static int collect(struct informer *inf, const struct json *list)
+/* Takes the reference; item may be NULL, out of memory. */
+static int collect_item(struct informer *inf, struct api_item *item)
 {
-    JSON_FOR_EACH (object, json_get(list, "items")) {
-        char buf[KEY_SIZE];
-        struct api_item *old = NULL, *item = api_item_new(object);
-        if (!item) {
-            return -E_NOMEM;
-        }
-        if (map_put(&inf->listed, item_key(item, buf, sizeof(buf)), item, (void **)&old) < 0) {
-            api_item_unref(item);
-            return -E_NOMEM;
-        }
-        api_item_unref(old);
+    char buf[KEY_SIZE];
+    struct api_item *old = NULL;
+    if (!item || map_put(&inf->listed, item_key(item, buf, sizeof(buf)), item, (void **)&old) < 0) {
+        api_item_unref(item);
+        return -E_NOMEM;
     }
+    api_item_unref(old);
     return 0;
+}
+
+static int collect(struct informer *inf, const struct api_call *call, const struct json *list)
+{
+    int r = 0;
+    for (size_t i = 0; call->items && i < call->n_items && r == 0; i++) {
+        r = collect_item(inf, api_item_ref(call->items[i]));
+    }
+    JSON_FOR_EACH (object, json_get(list, "items")) {
+        r = r < 0 ? r : collect_item(inf, api_item_new(object));
+    }
+    return r;
 }
 
 static void list_done(struct api_call *call, int code, struct json *result)
@@ -211,7 +219,7 @@ static void list_done(struct api_call *call, int code, struct json *result)
         list_failed(inf);
         return;
     }
-    if (collect(inf, result) < 0) {
+    if (collect(inf, call, result) < 0) {
         list_failed(inf);
         return;
     }
@@ -238,6 +246,7 @@ static void start_list(struct informer *inf)
         .field_selector = inf->opts.field_selector,
         .limit = PAGE,
         .continue_token = inf->next_page,
+        .as_items = true,
     };
     inf->call = (struct api_call){.done = list_done, .arg = inf};
     inf->calling = true;

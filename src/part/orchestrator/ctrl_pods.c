@@ -8,7 +8,9 @@
 #include "api/selector.h"
 #include "base/mem.h"
 
-#define LAG_RECHECK_MS 100
+#define PODS_A_MS 100 /* an owner of so many waits one millisecond after a change, and so on */
+#define MOMENT_MAX_MS 200
+#define LAG_RECHECK_MS 5
 #define LAG_MAX_US ((int64_t)300 * 1000000) /* then believe the copy; Kubernetes waits as long */
 
 void ctrl_pods_init(struct ctrl_pods *x, struct controller *c, const struct kind *owner)
@@ -84,11 +86,20 @@ void ctrl_pods_offer(struct ctrl_pods *x, const struct json *orphan)
     }
 }
 
+/* A step looks at all pods of its owner, so the owner of many is not looked at for each of them:
+ * what comes within a moment is seen together. */
 static void add_owner(struct ctrl_pods *x, const struct json *pod)
 {
     const struct json *ref = obj_controller_ref(pod);
     if (strcmp(json_cstr(json_get(ref, "kind"), ""), x->owner->kind) == 0) {
-        controller_add(x->c, obj_ns(pod), json_cstr(json_get(ref, "name"), ""));
+        const char *name = json_cstr(json_get(ref, "name"), "");
+        size_t n = pod_index_owned_n(x->c->o->pods, json_cstr(json_get(ref, "uid"), ""));
+        if (n < PODS_A_MS) {
+            controller_add(x->c, obj_ns(pod), name);
+        } else {
+            controller_add_after(x->c, obj_ns(pod), name,
+                                 (int64_t)MIN_OF(n / PODS_A_MS, MOMENT_MAX_MS));
+        }
     }
 }
 

@@ -242,6 +242,7 @@ bool pod_available(const struct pod_facts *p, int64_t min_ready_s, struct wall n
 /* The pods under one name; freed when the last one leaves. */
 struct group {
     struct list pods;
+    size_t n; /* kept for groups of owners */
 };
 
 struct pod_index {
@@ -315,6 +316,8 @@ static void remove_pod(struct pod_index *x, const char *ns, const char *name)
     if (!p) {
         return;
     }
+    struct group *group = map_get(&x->groups, group_key(buf, p));
+    group->n--;
     list_del(&p->by_group);
     list_del(&p->by_node);
     list_del(&p->by_ns);
@@ -340,6 +343,7 @@ static void insert_pod(struct pod_index *x, const struct json *pod)
         return;
     }
     list_push_back(&group->pods, &p->by_group);
+    group->n++;
     list_push_back(&space->pods, &p->by_ns);
     if (node) {
         list_push_back(&node->pods, &p->by_node);
@@ -373,6 +377,13 @@ const struct list *pod_index_owned(const struct pod_index *x, const char *owner_
 {
     char buf[KEY_SIZE];
     return pods_of(&x->groups, make_key(buf, "u", owner_uid));
+}
+
+size_t pod_index_owned_n(const struct pod_index *x, const char *owner_uid)
+{
+    char buf[KEY_SIZE];
+    const struct group *g = map_get(&x->groups, make_key(buf, "u", owner_uid));
+    return g ? g->n : 0;
 }
 
 const struct list *pod_index_orphans(const struct pod_index *x, const char *ns)

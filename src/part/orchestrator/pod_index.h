@@ -80,6 +80,7 @@ struct pod_facts *pod_index_get(const struct pod_index *x, const char *ns, const
 
 /* Lists, NULL when empty; walk with POD_GROUP, POD_OF_NODE and POD_OF_NS. */
 const struct list *pod_index_owned(const struct pod_index *x, const char *owner_uid);
+size_t pod_index_owned_n(const struct pod_index *x, const char *owner_uid); /* how many */
 const struct list *pod_index_orphans(const struct pod_index *x, const char *ns);
 const struct list *pod_index_on_node(const struct pod_index *x, const char *node);
 const struct list *pod_index_in_ns(const struct pod_index *x, const char *ns);

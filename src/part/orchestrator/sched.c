@@ -55,6 +55,7 @@ static void free_node(void *value)
         LIST_FOR_EACH_SAFE (l, &n->nominated) {
             list_del(l); /* its nominee lives on in the map */
         }
+        map_fini(&n->owners, NULL);
         mem_free((void *)n->name);
         arena_fini(&n->arena);
         mem_free(n);
@@ -102,12 +103,27 @@ static void amount_add(struct sched_amount *sum, const struct sched_amount *a, i
     sum->pods += sign * a->pods;
 }
 
+/* Keeps the number of an owner's pods on a node. When memory is short they only spread less well. */
+static void count_owner(struct sched_node *node, const char *owner, intptr_t change)
+{
+    intptr_t n = (intptr_t)map_get(&node->owners, str_of(owner)) + change;
+    if (!owner[0] || n < 0) {
+        return;
+    }
+    if (n == 0) {
+        (void)map_del(&node->owners, str_of(owner)); /* a number, nothing to free */
+    } else {
+        (void)map_put(&node->owners, str_of(owner), (void *)n, NULL);
+    }
+}
+
 void sched_attach(struct sched *s, struct sched_pod *p)
 {
     struct sched_node *node = map_get(&s->nodes, str_of(p->facts->node));
     s->anti_pods += p->anti.n > 0;
     if (node) {
         list_push_back(&node->pods, &p->on_node);
+        count_owner(node, p->facts->owner, 1);
         amount_add(&node->used, &p->asks, 1);
         node->anti_pods += p->anti.n > 0;
     }
@@ -119,6 +135,7 @@ void sched_detach(struct sched *s, struct sched_pod *p)
     s->anti_pods -= p->anti.n > 0;
     if (node) {
         list_del(&p->on_node);
+        count_owner(node, p->facts->owner, -1);
         amount_add(&node->used, &p->asks, -1);
         node->anti_pods -= p->anti.n > 0;
     }

@@ -69,10 +69,7 @@ static double spreading(const struct want *w, const struct sched_node *node)
 {
     double crowd = 0;
     if (w->owner[0]) {
-        LIST_FOR_EACH (l, &node->pods) {
-            const struct sched_pod *p = CONTAINER_OF(l, struct sched_pod, on_node);
-            crowd += strcmp(p->facts->owner, w->owner) == 0;
-        }
+        crowd += (double)(uintptr_t)map_get(&node->owners, str_of(w->owner));
     }
     for (size_t i = 0; i < w->n_spreads; i++) {
         const char *value = json_cstr(json_get(node->labels, w->spreads[i].key), NULL);
