@@ -31,9 +31,7 @@ static struct json *columns_of(struct arena *a, const struct kind *k)
         const struct kind_column *c = &k->columns[i];
         struct json *o = json_push(list, json_object(a));
         json_set_str(o, "name", c->name);
-        /* A date is sent as its age, which is text. */
-        bool age = cstr_eq(c->type, "date") && !k->custom;
-        json_set_str(o, "type", age ? "string" : c->type);
+        json_set_str(o, "type", c->type);
         json_set_str(o, "format", c->format);
         json_set_str(o, "description", c->doc);
         json_set_int(o, "priority", c->priority);
