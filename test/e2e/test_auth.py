@@ -2,6 +2,7 @@
 """Who may do what: users by certificate, service accounts by token, roles, reviews, tokens in pods."""
 import base64
 import json
+import sqlite3
 import subprocess
 
 import pytest
@@ -436,30 +437,73 @@ def test_a_node_gets_tokens_for_its_own_pods_only(k, api, ns, center, edge):
     assert "no relationship found" in refused(lambda: ask("other"), 403)["message"]
 
 
-def test_token_files_live_without_the_center(own_host):
-    """The link is cut: the agent starts anew, then the machine; pods keep their tokens."""
+def kept_tokens(edge, change):
+    """Changes what a node that does not run keeps of its pods' tokens: change(connection)."""
+    connection = sqlite3.connect(edge.state / "store.db")
+    with connection:
+        change(connection)
+    connection.close()
+
+
+def forget(db):
+    assert db.execute("delete from log where key like 'tokens/%'").rowcount > 0
+
+
+def make_old(db):
+    """As if they had been asked for two hours earlier."""
+    for rev, value in db.execute("select rev, value from log where key like 'tokens/%'").fetchall():
+        kept = json.loads(value)
+        kept.update({name: str(int(kept[name]) - 7200 * 1000000) for name in ("issued", "end")})
+        db.execute("update log set value = ? where rev = ?", (json.dumps(kept).encode(), rev))
+
+
+@pytest.fixture
+def place(own_host):
+    """A center and an edge with a pod; and the command that reads a file of the pod's account there."""
     center = own_host.center().start()
     edge = own_host.edge(center).start()
     edge.load(own_host.image_busybox())
-    k, api = center.kubectl().within("default"), center.api()
-    k.apply(pod("p"))
-    wait_ready(api, "default", "p")
-    token = k("exec", "p", "--", "cat", f"{ACCOUNT_DIR}/token")
+    center.kubectl().apply(pod("p"))
+    wait_ready(center.api(), "default", "p")
+    here = edge.kubectl().within("default")
+    return center, edge, lambda name: here.result("exec", "p", "--", "cat", f"{ACCOUNT_DIR}/{name}")
+
+
+def test_token_files_live_without_the_center(place):
+    """The link is cut: the agent starts anew, then the machine; pods keep their tokens."""
+    center, edge, read = place
+    token = until("the token is there", lambda: read("token").out)
     edge.cut()
     edge.kill()
     edge.start(wait=False)
-    local, here = edge.local_api(), edge.kubectl().within("default")
-    until("the agent is back", lambda: edge.local_kubeconfig.exists() and is_ready(
-        local.get(pods_path("default", "p"))))
-    assert here("exec", "p", "--", "cat", f"{ACCOUNT_DIR}/token") == token
+    until("the agent is back", lambda: read("token").out == token)
     edge.power_cut()
     edge.start(wait=False)
-    until("the pod runs again", lambda: here.result("exec", "p", "--", "cat", f"{ACCOUNT_DIR}/token").out == token)
-    assert "BEGIN CERTIFICATE" in here("exec", "p", "--", "cat", f"{ACCOUNT_DIR}/ca.crt")
+    until("the pod runs again", lambda: read("token").out == token)
+    assert "BEGIN CERTIFICATE" in read("ca.crt").out
     center.stop()
     center.start()
-    edge.mend()
     assert Api(center.kubeconfig, token=token, client_cert=False).get("/api")["versions"] == ["v1"]
+    edge.mend()
     edge.wait_ready()
     center.api().delete(pods_path("default", "p"))
     until("nothing of the pod is left", lambda: edge.remains(pods_only=True) == [])
+
+
+def test_a_pod_does_not_wait_for_its_token(place):
+    """Without link and without a kept token the pod runs; the file comes later, and is renewed in time."""
+    center, edge, read = place
+    edge.cut()
+    edge.power_cut()
+    kept_tokens(edge, forget)
+    edge.start(wait=False)
+    until("the pod runs again", lambda: read("namespace").out == "default")
+    assert "No such file" in read("token").err and "BEGIN CERTIFICATE" in read("ca.crt").out
+    edge.mend()
+    token = until("the token is there", lambda: read("token").out)
+    assert Api(center.kubeconfig, token=token, client_cert=False).get("/api")["versions"] == ["v1"]
+    edge.kill()
+    kept_tokens(edge, make_old)
+    edge.start()
+    fresh = until("there is another", lambda: read("token").out not in ("", token) and read("token").out)
+    assert claims(fresh)["iat"] >= claims(token)["iat"] and claims(fresh)["jti"] != claims(token)["jti"]
