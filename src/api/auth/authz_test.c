@@ -10,7 +10,9 @@
 
 #include "api/auth/authn.h"
 #include "api/auth/authz.h"
+#include "api/auth/impersonate.h"
 #include "api/client.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/loop.h"
@@ -286,6 +288,86 @@ static void a_bootstrap_token_lives_until_it_expires(void **state)
     arena_fini(&a);
 }
 
+/* ---- impersonation ---- */
+
+static int become(struct fixture *f, struct arena *a, struct api_user *u, const char *const *lines,
+                  const char **ret_message)
+{
+    struct http_headers h = {0};
+    struct json *status = NULL;
+    for (; lines[0]; lines += 2) {
+        assert_int_equal(http_header_add(a, &h, str_of(lines[0]), str_of(lines[1])), 0);
+    }
+    int rc = impersonate(f->server, a, &h, u, &status);
+    *ret_message = rc < 0 ? json_path_cstr(status, "message", "") : "";
+    return rc;
+}
+
+static void an_administrator_becomes_whom_he_names(void **state)
+{
+    static const char *const whole[] = {"Impersonate-User",
+                                        "eve",
+                                        "impersonate-GROUP",
+                                        "a",
+                                        "Impersonate-Group",
+                                        "b",
+                                        "Impersonate-Uid",
+                                        "7",
+                                        "Impersonate-Extra-Acme%2fScope",
+                                        "x",
+                                        NULL};
+    static const char *const account[] = {"Impersonate-User", "system:serviceaccount:ns:sa", NULL};
+    static const char *const nobody[] = {"Impersonate-User", "system:anonymous", NULL};
+    static const char *const none[] = {"Accept", "impersonate-user", NULL};
+    struct fixture *f = *state;
+    struct arena a;
+    const char *message;
+    arena_init(&a, 0);
+    struct api_user u = admin;
+    assert_int_equal(become(f, &a, &u, whole, &message), 0);
+    assert_string_equal(u.name, "eve");
+    assert_string_equal(u.uid, "7");
+    assert_true(api_user_in(&u, "a") && api_user_in(&u, "b"));
+    assert_true(api_user_in(&u, "system:authenticated") && !api_user_in(&u, "system:masters"));
+    assert_string_equal(json_cstr(json_at(json_get(u.extra, "acme/scope"), 0), ""), "x");
+    u = admin;
+    assert_int_equal(become(f, &a, &u, account, &message), 0);
+    assert_true(api_user_in(&u, "system:serviceaccounts:ns"));
+    u = admin;
+    assert_int_equal(become(f, &a, &u, nobody, &message), 0);
+    assert_true(api_user_in(&u, "system:unauthenticated"));
+    assert_false(api_user_in(&u, "system:authenticated"));
+    u = admin;
+    assert_int_equal(become(f, &a, &u, none, &message), 0);
+    assert_string_equal(u.name, "admin");
+    arena_fini(&a);
+}
+
+static void others_do_not_and_nobody_becomes_a_group_alone(void **state)
+{
+    static const char *const user[] = {"Impersonate-User", "eve", NULL};
+    static const char *const group[] = {"Impersonate-Group", "system:masters", NULL};
+    struct fixture *f = *state;
+    struct arena a;
+    const char *message;
+    arena_init(&a, 0);
+    struct api_user u = alice;
+    assert_int_equal(become(f, &a, &u, user, &message), -E_ACCESS);
+    assert_string_equal(message, "users \"eve\" is forbidden: User \"alice\" cannot impersonate "
+                                 "resource \"users\" in API group \"\" at the cluster scope");
+    assert_string_equal(u.name, "alice");
+    u = admin;
+    assert_int_equal(become(f, &a, &u, group, &message), -E_INVALID);
+    const char *many[2 * (LIMIT_IMPERSONATION_GROUPS + 2) + 1] = {"Impersonate-User", "eve"};
+    for (size_t i = 1; i <= LIMIT_IMPERSONATION_GROUPS + 1; i++) {
+        many[2 * i] = "Impersonate-Group";
+        many[2 * i + 1] = "g";
+    }
+    u = admin;
+    assert_int_equal(become(f, &a, &u, many, &message), -E_LIMIT);
+    arena_fini(&a);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -296,6 +378,8 @@ int main(void)
         TEST(a_node_does_not_promote_itself),
         TEST(a_static_token_names_its_user),
         TEST(a_bootstrap_token_lives_until_it_expires),
+        TEST(an_administrator_becomes_whom_he_names),
+        TEST(others_do_not_and_nobody_becomes_a_group_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
