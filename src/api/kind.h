@@ -185,9 +185,9 @@ static inline bool kind_converts(const struct kind *k)
  * storage's form. A kind that does not convert returns obj itself. The result lives in the arena
  * and may share nodes with obj; NULL when the arena failed.
  *
- * The object of a custom kind is kept in the form of the version that is asked for while it is worked
- * on: kind_to_storage() leaves it alone, kind_to_served() brings what was read from the store into
- * that form, and the handler converts it when it is written.
+ * The object of a custom kind is kept in the form of the version that is asked for while it is
+ * worked on: kind_to_storage() leaves it alone, kind_to_served() brings what was read from the
+ * store into that form, and the handler converts it when it is written.
  */
 struct json *kind_to_served(struct arena *a, const struct kind *to, struct json *obj);
 struct json *kind_to_storage(struct arena *a, const struct kind *from, struct json *obj);

@@ -22,7 +22,8 @@ char *mem_strdup(const char *s);            /* NULL in, NULL out */
 char *mem_strndup(const char *s, size_t n); /* always 0-terminated */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void mem_free(void *p); /* NULL is fine */
-/* Gives freed memory back to the system; takes milliseconds after a large peak, so call it rarely. */
+/* Gives freed memory back to the system; takes milliseconds after a large peak, so call it rarely.
+ */
 void mem_trim(void);
 
 /* Tests: the n-th allocation from now on (1 = the next) fails once; 0 switches it off. Returns how

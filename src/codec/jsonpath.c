@@ -265,7 +265,8 @@ static int parse_brackets(struct parser *p, struct step *s)
         if (code < 0) {
             return code;
         }
-        any[n++] = (struct jsonpath){.steps = one, .n = 1};
+        any[n] = (struct jsonpath){.steps = one, .n = 1};
+        n++;
     } while (take(p, ","));
     if (!take(p, "]")) {
         return bad(p, "unterminated array");

@@ -12,7 +12,8 @@
 #include "base/metrics.h"
 #include "http_server_private.h"
 
-/* A crowd that goes leaves memory behind: it is given back when half of at least so many are gone. */
+/* A crowd that goes leaves memory behind: it is given back when half of at least so many are gone.
+ */
 #define TRIM_PEAK 256
 #define TRIM_MS 500
 

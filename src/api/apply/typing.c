@@ -12,12 +12,11 @@ struct typing typing_root(const struct kind *k)
 
 static struct typing of_field(const struct schema_field *f)
 {
-    if (!f) {
-        return (struct typing){0};
+    struct typing t = {.field = f};
+    if (f && f->shape == SCHEMA_ONE && f->value == SCHEMA_OBJECT && !(f->flags & SCHEMA_F_ATOMIC)) {
+        t = (struct typing){.type = schema_field_type(f)};
     }
-    bool plain =
-        f->shape == SCHEMA_ONE && f->value == SCHEMA_OBJECT && !(f->flags & SCHEMA_F_ATOMIC);
-    return plain ? (struct typing){.type = schema_field_type(f)} : (struct typing){.field = f};
+    return t;
 }
 
 static const struct schema_type *meta_type(const struct kind *k)
