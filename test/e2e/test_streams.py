@@ -567,3 +567,37 @@ def test_the_client_of_node_js(center, web, shared_ns):
     assert result["exec"] == {"text": "out\nfrom node\n", "reason": "NonZeroExitCode", "code": "3"}
     assert result["informer"] == ["add 1", "update 2", "delete 2"]
     assert result["node"].startswith("v1.32.")
+
+
+GRPC_HEALTH = """
+const http2 = require('http2'), fs = require('fs');
+http2.createServer().on('stream', (s, h) => {
+    const chunks = [];
+    s.on('data', (c) => chunks.push(c)).on('end', () => {
+        const service = Buffer.concat(chunks).subarray(7).toString();
+        const known = h[':path'] === '/grpc.health.v1.Health/Check' && service === 'db';
+        s.respond({':status': 200, 'content-type': 'application/grpc'}, {waitForTrailers: true});
+        s.on('wantTrailers', () => s.sendTrailers({'grpc-status': '0'}));
+        s.end(Buffer.from([0, 0, 0, 0, 2, 8, known && fs.existsSync(process.argv[2]) ? 1 : 2]));
+    });
+}).listen(Number(process.argv[1]), '0.0.0.0');
+"""
+
+
+def test_grpc_probes(k, api, edge, host):
+    if not shutil.which("node"):
+        pytest.skip("node, which plays the gRPC server, is missing")
+    flag, port = host.dir / "serving", 19555
+    server = subprocess.Popen(["nsenter", f"--net=/run/netns/{edge.netns}", "--", "node", "-e", GRPC_HEALTH,
+                               str(port), str(flag)])
+    try:
+        k.apply(pod("grpc", hostNetwork=True, readinessProbe={
+            "grpc": {"port": port, "service": "db"}, "periodSeconds": 1}))
+        until("an event tells why it is not ready", lambda: "NOT_SERVING" in k(
+            "get", "events", "--field-selector=reason=Unhealthy", "-o", "jsonpath={.items[*].message}"))
+        assert not is_ready(api.get(pods_path(k.namespace, "grpc")))
+        flag.touch()
+        until("it is ready", lambda: is_ready(api.get(pods_path(k.namespace, "grpc"))))
+    finally:
+        server.kill()
+        server.wait()

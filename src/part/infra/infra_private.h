@@ -276,6 +276,8 @@ struct probe_http;
 typedef void probe_http_fn(void *arg, bool ok, const char *text);
 struct probe_http *probe_http_start(struct slot *s, const struct json *get, int64_t timeout_ms,
                                     probe_http_fn *done, void *arg);
+struct probe_http *probe_grpc_start(struct slot *s, const struct json *grpc, int64_t timeout_ms,
+                                    probe_http_fn *done, void *arg);
 void probe_http_cancel(struct probe_http *h); /* NULL is fine */
 int probe_port(const struct slot *s, const struct json *port);
 

@@ -203,10 +203,15 @@ static void check(void *arg)
         if (!p->http) {
             result(p, false, "bad address");
         }
+    } else if ((how = json_get(spec, "grpc"))) {
+        p->http = probe_grpc_start(s, how, number(p, "timeoutSeconds", 1) * 1000, http_done, p);
+        if (!p->http) {
+            result(p, false, "bad address");
+        }
     } else if ((how = json_get(spec, "tcpSocket"))) {
         start_tcp(p, how);
     } else {
-        result(p, false, "this kind of probe is not supported yet");
+        result(p, false, "the probe says nothing of what to do");
     }
 }
 

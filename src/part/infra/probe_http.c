@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One httpGet of a probe or a hook: a client of its own, one request, an answer from 200 to 399 is
- * good. */
+/*
+ * One httpGet of a probe or a hook: a client of its own, one request, an answer from 200 to 399 is
+ * good. And one gRPC health check (grpc.health.v1.Health/Check), which is a POST over HTTP/2
+ * without TLS:
+ *
+ *     0 (not compressed) | length, 4 B, BE | protobuf: HealthCheckRequest {string service = 1}
+ *                                          | HealthCheckResponse {ServingStatus status = 1}
+ */
 #include <stdio.h>
 
 #include "infra_private.h"
@@ -9,6 +15,8 @@
 
 #define ANSWER_BYTES ((size_t)64 << 10)
 #define HEADERS_MAX 16
+#define GRPC_PREFIX 5
+#define GRPC_SERVICE_MAX 120 /* its length fits one byte of a varint */
 
 struct probe_http {
     struct io_loop *loop;
@@ -16,6 +24,7 @@ struct probe_http {
     struct http_fetch *fetch;
     struct io_task free;
     struct io_timer limit;
+    bool grpc;
     probe_http_fn *done;
     void *arg;
 };
@@ -41,15 +50,40 @@ static void finish(struct probe_http *h, bool ok, const char *text)
     }
 }
 
+static void grpc_answered(struct probe_http *h, const struct http_response *resp, struct str body)
+{
+    static const char *const states[] = {"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"};
+    char text[128];
+    if (resp->status != 200 || body.n < GRPC_PREFIX) {
+        struct str status = http_header_get(&resp->headers, "grpc-status");
+        (void)snprintf(text, sizeof(text),
+                       "error: this server does not implement the grpc health protocol "
+                       "(grpc.health.v1.Health): status %d, grpc " STR_FMT,
+                       resp->status, STR_ARG(status));
+        finish(h, false, text);
+        return;
+    }
+    /* An absent field is 0. */
+    size_t state = body.n >= GRPC_PREFIX + 2 && body.p[GRPC_PREFIX] == 0x08
+                       ? (unsigned char)body.p[GRPC_PREFIX + 1]
+                       : 0;
+    (void)snprintf(text, sizeof(text), "service unhealthy (responded with \"%s\")",
+                   state < ARRAY_SIZE(states) ? states[state] : "?");
+    finish(h, state == 1, text);
+}
+
 static void fetched(void *arg, int code, const struct http_response *resp, struct str body,
                     const struct err *err)
 {
     struct probe_http *h = arg;
     char text[64];
-    (void)body;
     h->fetch = NULL;
     if (code < 0) {
         finish(h, false, err->text);
+        return;
+    }
+    if (h->grpc) {
+        grpc_answered(h, resp, body);
         return;
     }
     (void)snprintf(text, sizeof(text), "HTTP probe failed with statuscode: %d", resp->status);
@@ -131,24 +165,79 @@ static int request(struct probe_http *h, const struct json *get, int64_t timeout
     return h->fetch ? 0 : -ENOMEM;
 }
 
-struct probe_http *probe_http_start(struct slot *s, const struct json *get, int64_t timeout_ms,
-                                    probe_http_fn *done, void *arg)
+static int grpc_connect(struct probe_http *h, struct slot *s, const struct json *grpc,
+                        int64_t timeout_ms)
+{
+    int64_t port = json_path_i64(grpc, "port", 0);
+    struct http_client_config client = {.loop = h->loop,
+                                        .host = s->pod->ips[0],
+                                        .port = (uint16_t)port,
+                                        .protocol = HTTP_PROTOCOL_2,
+                                        .connect_timeout_ms = timeout_ms};
+    return port < 1 || port > UINT16_MAX || !client.host ? -E_INVAL
+                                                         : http_client_new(&client, &h->client);
+}
+
+static int grpc_request(struct probe_http *h, const struct json *grpc, int64_t timeout_ms)
+{
+    const struct http_header headers[] = {HTTP_HEADER("content-type", "application/grpc"),
+                                          HTTP_HEADER("te", "trailers"),
+                                          HTTP_HEADER("user-agent", "kube-probe/1.32")};
+    struct str service = json_text(json_get(grpc, "service"));
+    char message[GRPC_PREFIX + 2 + GRPC_SERVICE_MAX] = {0};
+    size_t n = service.n > 0 ? 2 + service.n : 0;
+    if (service.n > GRPC_SERVICE_MAX) {
+        return -E_INVAL;
+    }
+    message[GRPC_PREFIX - 1] = (char)n;
+    if (n > 0) {
+        message[GRPC_PREFIX] = 0x0a; /* field 1, length-delimited */
+        message[GRPC_PREFIX + 1] = (char)service.n;
+        memcpy(message + GRPC_PREFIX + 2, service.p, service.n);
+    }
+    struct http_call_request req = {.method = "POST",
+                                    .path = "/grpc.health.v1.Health/Check",
+                                    .headers = headers,
+                                    .n_headers = ARRAY_SIZE(headers),
+                                    .body = str_n(message, GRPC_PREFIX + n),
+                                    .timeout_ms = timeout_ms};
+    h->fetch = http_fetch(h->client, &req, ANSWER_BYTES, fetched, h);
+    return h->fetch ? 0 : -ENOMEM;
+}
+
+static struct probe_http *start(struct slot *s, const struct json *how, bool grpc,
+                                int64_t timeout_ms, probe_http_fn *done, void *arg)
 {
     struct probe_http *h = mem_zalloc(sizeof(*h));
     if (!h) {
         return NULL;
     }
     h->loop = s->pod->inf->loop;
+    h->grpc = grpc;
     h->done = done;
     h->arg = arg;
     io_task_init(&h->free, release, h);
     io_timer_init(h->loop, &h->limit, too_late, h);
-    if (connect_to(h, s, get, timeout_ms) < 0 || request(h, get, timeout_ms) < 0) {
+    int rc = (grpc ? grpc_connect : connect_to)(h, s, how, timeout_ms);
+    rc = rc < 0 ? rc : (grpc ? grpc_request : request)(h, how, timeout_ms);
+    if (rc < 0) {
         release(h);
         return NULL;
     }
     io_timer_start(&h->limit, timeout_ms, 0);
     return h;
+}
+
+struct probe_http *probe_grpc_start(struct slot *s, const struct json *grpc, int64_t timeout_ms,
+                                    probe_http_fn *done, void *arg)
+{
+    return start(s, grpc, /* grpc= */ true, timeout_ms, done, arg);
+}
+
+struct probe_http *probe_http_start(struct slot *s, const struct json *get, int64_t timeout_ms,
+                                    probe_http_fn *done, void *arg)
+{
+    return start(s, get, /* grpc= */ false, timeout_ms, done, arg);
 }
 
 void probe_http_cancel(struct probe_http *h)
