@@ -7,6 +7,7 @@
 #include "api/kind_private.h"
 
 #include "api/crd/crd.h"
+#include "base/clock.h"
 
 static const struct {
     const char *stored, *served;
@@ -31,6 +32,28 @@ static const char *event_name(const char *name, bool to_served)
     return name;
 }
 
+/* events.k8s.io wants a time in every event, and typed clients refuse one without it. Older events
+ * have theirs in seconds. */
+static void ensure_event_time(struct arena *a, struct json *event)
+{
+    static const char *const others[] = {"deprecatedFirstTimestamp", "deprecatedLastTimestamp"};
+    const struct json *time = json_get(event, "eventTime");
+    char text[TIME_TEXT_SIZE];
+    struct wall t;
+    if (time && time->type != JSON_NULL) {
+        return;
+    }
+    for (size_t i = 0; i <= sizeof(others) / sizeof(others[0]); i++) {
+        const char *other = i < sizeof(others) / sizeof(others[0])
+                                ? json_path_cstr(event, others[i], "")
+                                : json_path_cstr(event, "metadata.creationTimestamp", "");
+        if (time_parse(str_of(other), &t) == 0) {
+            json_set(event, "eventTime", json_string(a, time_text_micro(t, text)));
+            return;
+        }
+    }
+}
+
 static struct json *event_convert(struct arena *a, const struct kind *to, struct json *obj,
                                   bool to_served)
 {
@@ -41,6 +64,9 @@ static struct json *event_convert(struct arena *a, const struct kind *to, struct
         } else {
             json_set(out, event_name(m->key, to_served), m->value);
         }
+    }
+    if (to_served) {
+        ensure_event_time(a, out);
     }
     return out;
 }

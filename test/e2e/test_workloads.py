@@ -202,6 +202,8 @@ def test_a_job_fails_when_its_limit_is_reached(k, read):
     assert condition(failed, "Failed")["message"] == "Job has reached the specified backoff limit"
     assert condition(failed, "FailureTarget")["status"] == "True" and failed["status"]["failed"] == 1
     until("the event", lambda: "BackoffLimitExceeded" in reasons(k, "bad"))
+    for event in k.json("get", "events.events.k8s.io")["items"]:  # a typed client insists on it
+        assert event["eventTime"]
 
 
 def test_a_failure_policy_ends_a_job_at_once(k, read):
