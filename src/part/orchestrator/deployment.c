@@ -17,31 +17,18 @@
 #include "base/mem.h"
 #include "deployment_private.h"
 #include "orchestrator_private.h"
+#include "workload.h"
 
 /* ---- bounds ---- */
-
-/* A number, or a percentage of total. */
-static int64_t scaled(const struct json *j, int64_t total, bool up, int64_t def)
-{
-    struct str text = json_text(j);
-    int64_t percent;
-    if (!json_is(j, JSON_STRING)) {
-        return j ? json_i64(j, def) : def;
-    }
-    if (!str_ends(text, "%") || str_i64(str_n(text.p, text.n - 1), &percent) < 0 || percent < 0 ||
-        percent > 1000000) {
-        return def;
-    }
-    return (total * percent + (up ? 99 : 0)) / 100;
-}
 
 void deployment_bounds(const struct json *deployment, int64_t *ret_surge, int64_t *ret_unavailable)
 {
     const struct json *rolling = json_path(deployment, "spec.strategy.rollingUpdate");
     int64_t replicas = json_path_i64(deployment, "spec.replicas", 1);
-    int64_t surge = scaled(json_get(rolling, "maxSurge"), replicas, true, (replicas + 3) / 4);
+    int64_t surge =
+        workload_scaled(json_get(rolling, "maxSurge"), replicas, true, (replicas + 3) / 4);
     int64_t unavailable =
-        scaled(json_get(rolling, "maxUnavailable"), replicas, false, replicas / 4);
+        workload_scaled(json_get(rolling, "maxUnavailable"), replicas, false, replicas / 4);
     if (strcmp(json_path_cstr(deployment, "spec.strategy.type", "RollingUpdate"), "Recreate") ==
         0) {
         *ret_surge = 0;

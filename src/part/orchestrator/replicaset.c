@@ -10,8 +10,7 @@
 #include "api/selector.h"
 #include "base/mem.h"
 #include "orchestrator_private.h"
-
-#define SLOW_START_FIRST 1
+#include "workload.h"
 
 /* ---- which pod goes first ---- */
 
@@ -113,121 +112,48 @@ struct rs_step {
     size_t active_n;
 };
 
-static void plan_adopt(struct rs_step *s, const struct pod_facts *p)
-{
-    struct json *patch = json_object(s->arena);
-    struct json *meta = json_ensure_object(patch, "metadata");
-    json_set_str(meta, "uid", p->uid);
-    json_push(json_ensure_array(meta, "ownerReferences"),
-              obj_controller_ref_new(s->arena, s->in->rs, "apps/v1", "ReplicaSet"));
-    plan_patch(s->plan, known_kinds()->pod, p->ns, p->name, NULL, API_PATCH_STRATEGIC, patch)
-        ->flags = ACTION_F_ABSENT_OK;
-}
-
-static void plan_release(struct rs_step *s, const struct pod_facts *p)
-{
-    struct json *patch = json_object(s->arena);
-    struct json *meta = json_ensure_object(patch, "metadata");
-    struct json *ref = json_object(s->arena);
-    json_set_str(meta, "uid", p->uid);
-    json_set_str(ref, "$patch", "delete");
-    json_set_str(ref, "uid", obj_uid(s->in->rs));
-    json_push(json_ensure_array(meta, "ownerReferences"), ref);
-    plan_patch(s->plan, known_kinds()->pod, p->ns, p->name, NULL, API_PATCH_STRATEGIC, patch)
-        ->flags = ACTION_F_ABSENT_OK;
-}
-
-/* Whether the pod counts for the set; plans adoption and release. */
-static bool claim(struct rs_step *s, const struct pod_facts *p)
-{
-    bool deleting = obj_deleting(s->in->rs);
-    bool match = selector_match(s->selector, pod_label, p);
-    if (p->owner[0]) {
-        if (match || deleting) {
-            return match;
-        }
-        plan_release(s, p);
-        return false;
-    }
-    if (deleting || !match || p->deleting || pod_ended(p)) {
-        return false;
-    }
-    plan_adopt(s, p);
-    return true;
-}
-
-static void claim_all(struct rs_step *s)
+static int claim_all(struct rs_step *s)
 {
     const struct replicaset_in *in = s->in;
-    s->active = arena_alloc(s->arena, (in->n + 1) * sizeof(*s->active));
-    for (size_t i = 0; s->active && i < in->n; i++) {
-        struct pod_facts *p = in->pods[i];
+    size_t n;
+    s->active = workload_claim(s->plan, in->rs, known_kinds()->replicaset, s->selector, in->pods,
+                               in->n, &n);
+    if (!s->active) {
+        return -E_NOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct pod_facts *p = s->active[i];
         bool going = in->is_going && in->is_going(in->arg, p);
-        if (claim(s, p) && pod_active(p) && !going) {
+        if (pod_active(p) && !going) {
             s->active[s->active_n++] = p;
         }
     }
+    return 0;
 }
 
 /* ---- creating and deleting ---- */
 
-static struct json *new_pod(struct rs_step *s)
-{
-    const struct json *rs = s->in->rs;
-    const struct json *template = json_path(rs, "spec.template");
-    struct json *pod = json_object(s->arena);
-    json_set_str(pod, "apiVersion", "v1");
-    json_set_str(pod, "kind", "Pod");
-    struct json *meta = json_ensure_object(pod, "metadata");
-    json_set(meta, "generateName", json_printf(s->arena, "%.245s-", obj_name(rs)));
-    json_set_str(meta, "namespace", obj_ns(rs));
-    static const char *const copied[] = {"labels", "annotations", "finalizers"};
-    for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
-        const struct json *value = json_get(json_get(template, "metadata"), copied[i]);
-        if (value && value->type != JSON_NULL) {
-            json_set(meta, copied[i], json_clone(s->arena, value));
-        }
-    }
-    json_push(json_ensure_array(meta, "ownerReferences"),
-              obj_controller_ref_new(s->arena, rs, "apps/v1", "ReplicaSet"));
-    json_set(pod, "spec", json_clone(s->arena, json_get(template, "spec")));
-    return pod;
-}
-
 /* In waves of 1, 2, 4, ...: when creation fails (a quota, a bad template) little is wasted. */
 static void plan_creates(struct rs_step *s, int64_t n)
 {
-    const struct kind *pod = known_kinds()->pod, *rs = known_kinds()->replicaset;
-    const struct json *body = new_pod(s);
-    unsigned wave = 0;
-    int64_t in_wave = 0, size = SLOW_START_FIRST;
+    const struct kind *kind = known_kinds()->replicaset;
+    struct json *body =
+        workload_pod(s->arena, json_path(s->in->rs, "spec.template"), s->in->rs, kind);
+    json_set(obj_meta(body), "generateName", json_printf(s->arena, "%.245s-", obj_name(s->in->rs)));
     for (int64_t i = 0; i < n; i++) {
-        struct action *a = plan_create(s->plan, pod, obj_ns(s->in->rs), NULL);
-        a->req.body = body;
-        a->wave = wave;
-        a->ok = (struct action_event){rs, s->in->rs, "SuccessfulCreate", "Created pod: %s"};
-        a->failed = (struct action_event){rs, s->in->rs, "FailedCreate", "Error creating: %s"};
-        if (++in_wave == size) {
-            wave++;
-            in_wave = 0;
-            size *= 2;
-        }
+        struct action *a = plan_create(s->plan, known_kinds()->pod, obj_ns(s->in->rs), body);
+        a->wave = workload_wave((size_t)i);
+        workload_events(a, kind, s->in->rs, "SuccessfulCreate", "Created pod: %s", "FailedCreate",
+                        "Error creating: %s");
     }
 }
 
 static void plan_deletes(struct rs_step *s, int64_t n)
 {
-    const struct kind *pod = known_kinds()->pod, *rs = known_kinds()->replicaset;
     replicaset_rank(s->active, s->active_n, s->in->now);
     for (int64_t i = 0; i < n; i++) {
-        struct pod_facts *p = s->active[i];
-        struct action *a =
-            plan_delete(s->plan, pod, arena_strdup(s->arena, p->ns),
-                        arena_strdup(s->arena, p->name), arena_strdup(s->arena, p->uid));
-        a->wave = 0;
-        a->ok = (struct action_event){rs, s->in->rs, "SuccessfulDelete",
-                                      arena_printf(s->arena, "Deleted pod: %s", p->name)};
-        a->failed = (struct action_event){rs, s->in->rs, "FailedDelete", "Error deleting: %s"};
+        (void)workload_delete(s->plan, s->active[i], s->in->rs, known_kinds()->replicaset,
+                              "Deleted pod: %s"); /* in the first wave */
     }
 }
 
@@ -236,11 +162,11 @@ static void manage(struct rs_step *s)
     int64_t wanted = json_path_i64(s->in->rs, "spec.replicas", 1);
     int64_t diff = (int64_t)s->active_n - wanted;
     if (diff < 0) {
-        plan_creates(s, MIN_OF(-diff, REPLICASET_BURST));
+        plan_creates(s, MIN_OF(-diff, WORKLOAD_BURST));
     } else if (diff > 0) {
-        plan_deletes(s, MIN_OF(diff, REPLICASET_BURST));
+        plan_deletes(s, MIN_OF(diff, WORKLOAD_BURST));
     }
-    if (diff > REPLICASET_BURST || -diff > REPLICASET_BURST) {
+    if (diff > WORKLOAD_BURST || -diff > WORKLOAD_BURST) {
         plan_requeue(s->plan, 0);
     }
 }
@@ -273,16 +199,6 @@ static struct rs_counts count(struct rs_step *s)
     return c;
 }
 
-/* Zero counters are left out, as Kubernetes does (all but replicas). */
-static void set_count(struct json *status, const char *field, int64_t n)
-{
-    if (n) {
-        json_set_int(status, field, n);
-    } else {
-        json_del(status, field);
-    }
-}
-
 static void set_failure(struct rs_step *s)
 {
     struct json *rs = s->in->rs;
@@ -303,9 +219,9 @@ static void plan_status(struct rs_step *s)
     const struct json *was = json_clone(s->arena, json_get(rs, "status"));
     struct json *status = json_ensure_object(rs, "status");
     json_set_int(status, "replicas", (int64_t)s->active_n);
-    set_count(status, "fullyLabeledReplicas", c.labeled);
-    set_count(status, "readyReplicas", c.ready);
-    set_count(status, "availableReplicas", c.available);
+    workload_count(status, "fullyLabeledReplicas", c.labeled);
+    workload_count(status, "readyReplicas", c.ready);
+    workload_count(status, "availableReplicas", c.available);
     json_set_int(status, "observedGeneration", obj_generation(rs));
     set_failure(s);
     if (!json_equal(was, status)) {
@@ -320,8 +236,7 @@ int replicaset_reconcile(const struct replicaset_in *in, struct plan *plan, stru
     if (r < 0) {
         return r;
     }
-    claim_all(&s);
-    if (!s.active) {
+    if (claim_all(&s) < 0) {
         return -E_NOMEM;
     }
     plan_status(&s);

@@ -9,9 +9,6 @@
 #include "plan.h"
 #include "pod_index.h"
 
-/* Pods that one step may create or delete, as in Kubernetes. */
-#define REPLICASET_BURST 500
-
 struct replicaset_in {
     struct json *rs; /* the ReplicaSet; a copy, may be edited */
     struct pod_facts *

@@ -11,6 +11,7 @@
 
 #include "api/object.h"
 #include "base/mem.h"
+#include "workload.h"
 
 #define NOW_S 1000000
 
@@ -129,7 +130,7 @@ static void one_step_has_a_bound(void **state)
 {
     struct replicaset_in in = {.rs = a_set(2000), .may_manage = true};
     struct plan plan = run(&in);
-    assert_int_equal(count(&plan, API_CREATE, "Pod"), REPLICASET_BURST);
+    assert_int_equal(count(&plan, API_CREATE, "Pod"), WORKLOAD_BURST);
     assert_int_equal(plan.requeue_ms, 0);
 }
 
