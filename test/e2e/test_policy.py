@@ -200,6 +200,21 @@ def test_an_autoscaler_keeps_its_bounds(kk, api):
         "the event", lambda: events(api, kk.namespace, "SuccessfulRescale"))[0]
 
 
+def test_a_runtime_class_that_a_node_does_not_have_is_told(k, admin, api, edge):
+    name = f"odd-{k.namespace}"
+    admin.apply(labelled("RuntimeClass", "node.k8s.io/v1", name, handler="odd", overhead={"podFixed": {"cpu": "10m"}}))
+    try:
+        k.create(pod("p", runtimeClassName=name))
+        assert api.get(pods_path(k.namespace, "p"))["spec"]["overhead"] == {"cpu": "10m"}
+        assert 'no runtime for "odd" is configured' in until(
+            "the event", lambda: events(api, k.namespace, "FailedCreatePodSandBox"))[0]
+        assert 'RuntimeClass "no-such" not found' in k.fails(
+            "create", "-f", "-", stdin=to_yaml(pod("q", runtimeClassName="no-such")))
+    finally:
+        k("delete", "pod", "p")
+        admin("delete", "runtimeclass", name)
+
+
 # ---- volumes ----
 
 @pytest.fixture

@@ -220,11 +220,10 @@ static void check_update(struct field_errors *e, const struct json *spec, const 
     if (is_type(spec, "ExternalName") || is_type(was, "ExternalName") || !*old_ip) {
         return;
     }
+    /* That it does not change is seen where addresses are given out: admission/service.c. */
     if (!*ip) {
         field_error(e, FIELD_INVALID, "spec.clusterIPs[0]", now,
                     "primary clusterIP can not be unset");
-    } else if (!cstr_eq(ip, old_ip)) {
-        field_error(e, FIELD_INVALID, "spec.clusterIPs[0]", now, "may not change once set");
     }
 }
 

@@ -144,7 +144,8 @@ static bool find_target(struct turn *t)
     }
     const char *why =
         t->scale
-            ? arena_printf(t->plan->arena, "%s \"%s\" not found", t->kind->plural, name)
+            ? arena_printf(t->plan->arena, "%s/scale%s%s \"%s\" not found", t->kind->plural,
+                           *t->kind->group ? "." : "", t->kind->group, name)
             : arena_printf(t->plan->arena, "no matches for kind \"%s\" in group \"%s\"", kind, api);
     plan_event(t->plan, known_kinds()->hpa, t->hpa, "Warning", "FailedGetScale", "%s",
                why ? why : "");
