@@ -348,13 +348,14 @@ static void update_metadata(struct json *obj, const struct json *old)
     }
 }
 
-/* Whether anything but metadata and status differs. */
-static bool spec_differs(const struct json *obj, const struct json *old)
+/* Whether anything but metadata (and status, where that is a subresource) differs. */
+static bool spec_differs(const struct kind *k, const struct json *obj, const struct json *old)
 {
+    bool with_status = k->custom && !kind_has_status(k);
     const struct json *sides[2] = {obj, old};
     for (size_t i = 0; i < 2; i++) {
         JSON_FOR_EACH_MEMBER (m, sides[i]) {
-            if (cstr_eq(m->key, "metadata") || cstr_eq(m->key, "status")) {
+            if (cstr_eq(m->key, "metadata") || (cstr_eq(m->key, "status") && !with_status)) {
                 continue;
             }
             const struct json *other = json_get(sides[1 - i], m->key);
@@ -397,7 +398,7 @@ static bool check_versions(struct handler_op *op, const struct json *body)
 void handler_store_update(struct handler_op *op, struct json *obj)
 {
     const struct json *old = op->old;
-    if (op->kind->generation && spec_differs(obj, old)) {
+    if (op->kind->generation && spec_differs(op->kind, obj, old)) {
         json_set_int(obj_meta(obj), "generation", obj_generation(old) + 1);
     }
     if (arena_failed(op->arena)) {

@@ -124,6 +124,12 @@ static void names_versions_and_paths_are_checked(void **state)
     expect(DEFINITION(VERSION("v1", "false", "{\"type\":\"object\"}", ""), ""),
            "spec.versions: Invalid value: null: must have exactly one version marked as storage "
            "version");
+    expect("{\"metadata\":{\"name\":\"roles.rbac.authorization.k8s.io\",\"annotations\":{"
+           "\"api-approved.kubernetes.io\":\"https://example.com\"}},\"spec\":{\"group\":"
+           "\"rbac.authorization.k8s.io\",\"scope\":\"Cluster\",\"names\":{\"plural\":\"roles\","
+           "\"kind\":\"Role\"},\"versions\":[" VERSION("v1", "true", "{\"type\":\"object\"}",
+                                                       "") "]}}",
+           "spec.group: Forbidden: the group belongs to the kinds of the server itself");
     expect(DEFINITION(VERSION("V1", "true", "{\"type\":\"object\"}", ""), ""),
            "spec.versions[0].name: Invalid value: \"V1\": a DNS-1035 label must consist of lower "
            "case alphanumeric characters or '-', start with an alphabetic character, and end with "

@@ -164,6 +164,20 @@ static void check_names(struct field_errors *e, const struct json *names)
     }
 }
 
+/* The groups of the kinds that are compiled in are not to be had: their objects would lie under the
+ * same keys. */
+static bool is_own_group(const char *group)
+{
+    size_t n;
+    const struct kind *const *kinds = kinds_all(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (!kinds[i]->custom && cstr_eq(kinds[i]->group, group)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_group(struct field_errors *e, const struct json *obj)
 {
     const struct json *group = json_path(obj, "spec.group");
@@ -176,6 +190,9 @@ static void check_group(struct field_errors *e, const struct json *obj)
     } else if (!strchr(g, '.')) {
         field_error(e, FIELD_INVALID, "spec.group", group,
                     "should be a domain with at least one dot");
+    } else if (is_own_group(g)) {
+        field_error(e, FIELD_FORBIDDEN, "spec.group", NULL,
+                    "the group belongs to the kinds of the server itself");
     }
     const char *name = arena_printf(e->arena, "%s.%s", plural, g);
     if (name && !cstr_eq(obj_name(obj), name)) {
