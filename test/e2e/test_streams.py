@@ -22,8 +22,10 @@ from kubernetes.stream import portforward, stream
 from harness import (BUSYBOX, ROOT, cgroup_value, free_port, hello_archives, is_ready, pod, pods_path,
                      until)
 
+# The script reads all before it answers: Go's HTTP/1 server, which kubectl proxy is, swallows the rest of
+# a body when the answer begins first.
 SERVE = r"""mkdir -p /w/cgi-bin; cd /w/cgi-bin; echo page > /w/index.html
-{ echo '#!/bin/sh'; echo 'printf "Content-type: text/plain\r\n\r\n"; wc -c'; } > count; chmod +x count
+{ echo '#!/bin/sh'; echo 'n=$(wc -c); printf "Content-type: text/plain\r\n\r\n$n\n"'; } > count; chmod +x count
 httpd -p 8080 -h /w; nc -ll -p 9000 -e cat & exec sleep 100000"""
 
 
