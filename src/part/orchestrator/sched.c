@@ -103,7 +103,8 @@ static void amount_add(struct sched_amount *sum, const struct sched_amount *a, i
     sum->pods += sign * a->pods;
 }
 
-/* Keeps the number of an owner's pods on a node. When memory is short they only spread less well. */
+/* Keeps the number of an owner's pods on a node. When memory is short they only spread less well.
+ */
 static void count_owner(struct sched_node *node, const char *owner, intptr_t change)
 {
     intptr_t n = (intptr_t)map_get(&node->owners, str_of(owner)) + change;

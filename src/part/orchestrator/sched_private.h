@@ -59,7 +59,7 @@ struct sched_node {
     bool unschedulable;
     struct sched_amount has, used;
     struct list pods;
-    struct map owners; /* uid -> how many of its pods are here, as a pointer */
+    struct map owners;             /* uid -> how many of its pods are here, as a pointer */
     size_t anti_pods;              /* pods with required anti-affinity */
     struct resource_list extended; /* allocatable, beyond struct sched_amount */
     struct list nominated;         /* struct sched_nominee */
