@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A schema, a line break, an object: whatever they are, pruning and defaulting end, and doing them
- * again changes nothing. */
+/* A schema, a line break, an object: whatever they are, the schema's own check, pruning and
+ * defaulting end, and doing the latter again changes nothing. */
 #include "api/crd/schema.h"
 
 #include <assert.h>
+
+#include "api/crd/crd_structural.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,6 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         json_parse(&a, second, NULL, &obj, NULL) == 0 &&
         crd_schema_compile(&a, schema, &regexes, &s, &err) == 0) {
         struct field_errors e;
+        field_errors_init(&e, &a);
+        crd_structural_check(&e, "spec", schema);
         crd_prune(&a, s, obj, true, json_array(&a));
         struct json *pruned = json_clone(&a, obj);
         crd_prune(&a, s, obj, true, NULL);
