@@ -12,11 +12,9 @@
 #include <stdio.h>
 
 #include "base/encode.h"
-#include "cel_private.h"
+#include "cel_eval.h"
 
 enum { LOCALS_INLINE = 16 };
-
-static bool eval(struct cel_run *r, uint32_t at, struct cel_value *ret);
 
 /* ---- errors and costs ---- */
 
@@ -42,7 +40,7 @@ bool cel_no_overload(struct cel_run *r)
     return cel_fail(r, "no such overload");
 }
 
-static bool spend(struct cel_run *r, uint64_t cost)
+bool cel_spend(struct cel_run *r, uint64_t cost)
 {
     r->cost = cost > UINT64_MAX - r->cost ? UINT64_MAX : r->cost + cost;
     if (r->cost > r->limit) {
@@ -54,13 +52,13 @@ static bool spend(struct cel_run *r, uint64_t cost)
 }
 
 /* An error that && and || may absorb. */
-static bool is_absorbable(const struct cel_run *r)
+bool cel_absorbable(const struct cel_run *r)
 {
     return r->code == -E_INVAL;
 }
 
 /* What was read, ready for use: errors fail, bytes that are still base64 are decoded. */
-static bool take(struct cel_run *r, struct cel_value v, struct cel_value *ret)
+bool cel_take(struct cel_run *r, struct cel_value v, struct cel_value *ret)
 {
     if (v.kind == CEL_ERROR) {
         return cel_fail(r, STR_FMT, STR_ARG(cel_text(&v)));
@@ -91,14 +89,7 @@ static bool placed(struct cel_run *r, const struct node *n, bool ok)
 
 /* ---- logic ---- */
 
-/* An error that waits for the other side. */
-struct pending {
-    int code;
-    uint32_t pos;
-    char text[sizeof(((struct cel_run *)0)->text)];
-};
-
-static void set_aside(struct cel_run *r, struct pending *p)
+void cel_set_aside(struct cel_run *r, struct cel_pending *p)
 {
     p->code = r->code;
     p->pos = r->pos;
@@ -106,7 +97,7 @@ static void set_aside(struct cel_run *r, struct pending *p)
     r->pos = UINT32_MAX;
 }
 
-static bool put_back(struct cel_run *r, const struct pending *p)
+bool cel_put_back(struct cel_run *r, const struct cel_pending *p)
 {
     r->code = p->code;
     r->pos = p->pos;
@@ -115,10 +106,10 @@ static bool put_back(struct cel_run *r, const struct pending *p)
 }
 
 /* A value that && and || take. */
-static bool eval_bool(struct cel_run *r, uint32_t at, bool *ret)
+bool cel_eval_bool(struct cel_run *r, uint32_t at, bool *ret)
 {
     struct cel_value v;
-    if (!eval(r, at, &v)) {
+    if (!cel_eval_node(r, at, &v)) {
         return false;
     }
     if (v.kind != CEL_BOOL) {
@@ -132,41 +123,41 @@ static bool eval_bool(struct cel_run *r, uint32_t at, bool *ret)
 static __attribute__((noinline)) bool eval_rescue(struct cel_run *r, uint32_t right, bool decides,
                                                   struct cel_value *ret)
 {
-    struct pending error;
+    struct cel_pending error;
     bool b;
-    set_aside(r, &error);
-    if (eval_bool(r, right, &b)) {
+    cel_set_aside(r, &error);
+    if (cel_eval_bool(r, right, &b)) {
         if (b == decides) {
             *ret = cel_bool(b);
             return true;
         }
-    } else if (!is_absorbable(r)) {
+    } else if (!cel_absorbable(r)) {
         return false;
     }
-    return put_back(r, &error);
+    return cel_put_back(r, &error);
 }
 
 static bool eval_logic(struct cel_run *r, const struct node *n, struct cel_value *ret)
 {
     bool decides = n->op == NODE_OR, b;
-    if (eval_bool(r, n->a, &b)) {
+    if (cel_eval_bool(r, n->a, &b)) {
         if (b == decides) {
             *ret = cel_bool(b);
             return true;
         }
-        if (!eval_bool(r, n->b, &b)) {
+        if (!cel_eval_bool(r, n->b, &b)) {
             return false;
         }
         *ret = cel_bool(b);
         return true;
     }
-    return is_absorbable(r) && eval_rescue(r, n->b, decides, ret);
+    return cel_absorbable(r) && eval_rescue(r, n->b, decides, ret);
 }
 
 static bool eval_cond(struct cel_run *r, const struct node *n, struct cel_value *ret)
 {
     bool b;
-    return eval_bool(r, n->a, &b) && eval(r, r->p->args[n->b + !b], ret);
+    return cel_eval_bool(r, n->a, &b) && cel_eval_node(r, r->p->args[n->b + !b], ret);
 }
 
 /* ---- selection ---- */
@@ -182,7 +173,7 @@ static bool no_such_key(struct cel_run *r, const struct cel_value *key)
     return cel_fail(r, "no such key: " STR_FMT, STR_ARG(buf_str(&out)));
 }
 
-static bool is_map(const struct cel_value *v)
+bool cel_is_map(const struct cel_value *v)
 {
     return v->kind == CEL_MAP || v->kind == CEL_OBJECT;
 }
@@ -201,8 +192,8 @@ static bool open_optional(struct cel_value *v, bool *wrap)
     return true;
 }
 
-static bool finish_optional(struct cel_run *r, bool wrap, bool found, struct cel_value v,
-                            struct cel_value *ret)
+bool cel_finish_optional(struct cel_run *r, bool wrap, bool found, struct cel_value v,
+                         struct cel_value *ret)
 {
     if (!wrap) {
         *ret = v;
@@ -217,14 +208,14 @@ static bool eval_select(struct cel_run *r, const struct node *n, struct cel_valu
     struct cel_value operand, v = cel_null();
     const struct cel_value *name = &r->p->consts[n->b];
     bool wrap = n->flags & NODE_F_OPTIONAL;
-    if (!eval(r, n->a, &operand) || !spend(r, n->flags & NODE_F_TEST ? 0 : 1)) {
+    if (!cel_eval_node(r, n->a, &operand) || !cel_spend(r, n->flags & NODE_F_TEST ? 0 : 1)) {
         return false;
     }
     if (!open_optional(&operand, &wrap)) {
         *ret = n->flags & NODE_F_TEST ? cel_bool(false) : cel_optional(r->a, NULL);
         return true;
     }
-    if (!is_map(&operand)) {
+    if (!cel_is_map(&operand)) {
         return cel_fail(r, "no such overload");
     }
     bool found = cel_map_get_field(&operand, cel_text(name), &v);
@@ -235,7 +226,7 @@ static bool eval_select(struct cel_run *r, const struct node *n, struct cel_valu
     if (!found && !wrap) {
         return no_such_key(r, name);
     }
-    return take(r, v, &v) && finish_optional(r, wrap, found, v, ret);
+    return cel_take(r, v, &v) && cel_finish_optional(r, wrap, found, v, ret);
 }
 
 /* A list's index: any number that is whole. */
@@ -258,7 +249,7 @@ static bool eval_index(struct cel_run *r, const struct node *n, struct cel_value
     struct cel_value of, key, v = cel_null();
     bool wrap = n->flags & NODE_F_OPTIONAL, found;
     int64_t i = 0;
-    if (!eval(r, n->a, &of) || !eval(r, n->b, &key) || !spend(r, 1)) {
+    if (!cel_eval_node(r, n->a, &of) || !cel_eval_node(r, n->b, &key) || !cel_spend(r, 1)) {
         return false;
     }
     if (!open_optional(&of, &wrap)) {
@@ -274,7 +265,7 @@ static bool eval_index(struct cel_run *r, const struct node *n, struct cel_value
             return cel_fail(r, "index out of bounds: %lld", (long long)i);
         }
         v = found ? cel_item(&of, (uint32_t)i) : v;
-    } else if (is_map(&of)) {
+    } else if (cel_is_map(&of)) {
         found = cel_map_get(&of, &key, &v);
         if (!found && !wrap) {
             return no_such_key(r, &key);
@@ -282,19 +273,19 @@ static bool eval_index(struct cel_run *r, const struct node *n, struct cel_value
     } else {
         return cel_no_overload(r);
     }
-    return take(r, v, &v) && finish_optional(r, wrap, found, v, ret);
+    return cel_take(r, v, &v) && cel_finish_optional(r, wrap, found, v, ret);
 }
 
 static bool eval_in(struct cel_run *r, const struct node *n, struct cel_value *ret)
 {
     struct cel_value v, in;
-    if (!eval(r, n->a, &v) || !eval(r, n->b, &in)) {
+    if (!cel_eval_node(r, n->a, &v) || !cel_eval_node(r, n->b, &in)) {
         return false;
     }
-    if (is_map(&in)) {
+    if (cel_is_map(&in)) {
         struct cel_value ignored;
         *ret = cel_bool(cel_map_get(&in, &v, &ignored));
-        return spend(r, 1);
+        return cel_spend(r, 1);
     }
     if (in.kind != CEL_LIST) {
         return cel_no_overload(r);
@@ -302,7 +293,7 @@ static bool eval_in(struct cel_run *r, const struct node *n, struct cel_value *r
     bool found = false;
     for (uint32_t i = 0; !found && i < cel_length(&in); i++) {
         struct cel_value item;
-        if (!take(r, cel_item(&in, i), &item) || !spend(r, 1)) {
+        if (!cel_take(r, cel_item(&in, i), &item) || !cel_spend(r, 1)) {
             return false;
         }
         found = cel_equal(&v, &item);
@@ -327,17 +318,17 @@ static bool is_sized(enum cel_kind k)
 static bool spend_compare(struct cel_run *r, const struct cel_value *a, const struct cel_value *b)
 {
     if (!is_sized(a->kind)) {
-        return spend(r, 1);
+        return cel_spend(r, 1);
     }
     uint64_t x = cel_size_of(a), y = cel_size_of(b);
     bool set = a->kind == CEL_LIST && a->in_json && a->type && a->type->list_type;
-    return spend(r, set ? tenth(x) * tenth(y) + 1 : MAX_OF(tenth(MIN_OF(x, y)), (uint64_t)1));
+    return cel_spend(r, set ? tenth(x) * tenth(y) + 1 : MAX_OF(tenth(MIN_OF(x, y)), (uint64_t)1));
 }
 
 static bool eval_equal(struct cel_run *r, const struct node *n, struct cel_value *ret)
 {
     struct cel_value a, b;
-    if (!eval(r, n->a, &a) || !eval(r, n->b, &b) || !spend_compare(r, &a, &b)) {
+    if (!cel_eval_node(r, n->a, &a) || !cel_eval_node(r, n->b, &b) || !spend_compare(r, &a, &b)) {
         return false;
     }
     *ret = cel_bool(cel_equal(&a, &b) == (n->op == NODE_EQ));
@@ -349,7 +340,7 @@ static bool eval_compare(struct cel_run *r, const struct node *n, struct cel_val
     struct cel_value a, b;
     bool ok = true;
     int order;
-    if (!eval(r, n->a, &a) || !eval(r, n->b, &b)) {
+    if (!cel_eval_node(r, n->a, &a) || !cel_eval_node(r, n->b, &b)) {
         return false;
     }
     if (a.kind == CEL_INT && b.kind == CEL_INT) {
@@ -416,9 +407,9 @@ static uint64_t call_cost(const struct cel_fn *fn, const struct cel_value *args,
 static bool spend_result(struct cel_run *r, const struct cel_fn *fn, const struct cel_value *v)
 {
     if (fn->cost == COST_RESULT) {
-        return spend(r, tenth(2 * cel_size_of(v)));
+        return cel_spend(r, tenth(2 * cel_size_of(v)));
     }
-    return fn->cost != COST_CONCAT || v->kind != CEL_LIST || spend(r, tenth(cel_length(v)));
+    return fn->cost != COST_CONCAT || v->kind != CEL_LIST || cel_spend(r, tenth(cel_length(v)));
 }
 
 static bool eval_call(struct cel_run *r, const struct node *n, struct cel_value *ret)
@@ -432,7 +423,7 @@ static bool eval_call(struct cel_run *r, const struct node *n, struct cel_value 
         }
     }
     for (uint32_t i = 0; i < n->a; i++) {
-        if (!eval(r, r->p->args[n->b + i], &args[i])) {
+        if (!cel_eval_node(r, r->p->args[n->b + i], &args[i])) {
             return false;
         }
     }
@@ -441,7 +432,7 @@ static bool eval_call(struct cel_run *r, const struct node *n, struct cel_value 
     if (overload < 0) {
         return cel_no_overload(r);
     }
-    if (!spend(r, call_cost(fn, args, n->a))) {
+    if (!cel_spend(r, call_cost(fn, args, n->a))) {
         return false;
     }
     r->literal = NULL;
@@ -484,13 +475,7 @@ struct regex *cel_regex(struct cel_run *r, struct str pattern)
 
 /* ---- aggregates ---- */
 
-/* A growing array of values in the arena. */
-struct values {
-    struct cel_value *items;
-    uint32_t n, cap;
-};
-
-static bool values_add(struct cel_run *r, struct values *v, struct cel_value item)
+bool cel_values_add(struct cel_run *r, struct cel_values *v, struct cel_value item)
 {
     if (v->n == v->cap) {
         uint32_t cap = v->cap ? v->cap * 2 : 8;
@@ -506,7 +491,7 @@ static bool values_add(struct cel_run *r, struct values *v, struct cel_value ite
     return true;
 }
 
-static bool values_list(struct cel_run *r, const struct values *v, struct cel_value *ret)
+bool cel_values_list(struct cel_run *r, const struct cel_values *v, struct cel_value *ret)
 {
     *ret = cel_list_value(r->a, v->items, v->n);
     return ret->kind == CEL_LIST || cel_no_memory(r);
@@ -527,24 +512,25 @@ static bool unwrap(struct cel_run *r, struct cel_value *v, bool *skip)
 
 static bool eval_list(struct cel_run *r, const struct node *n, struct cel_value *ret)
 {
-    struct values items = {0};
-    if (!spend(r, 10)) {
+    struct cel_values items = {0};
+    if (!cel_spend(r, 10)) {
         return false;
     }
     for (uint32_t i = 0; i < n->a; i++) {
         uint32_t at = r->p->args[n->b + i];
         struct cel_value v;
         bool skip = false;
-        if (!eval(r, at & ~ARG_OPTIONAL, &v) || (at & ARG_OPTIONAL && !unwrap(r, &v, &skip)) ||
-            (!skip && !values_add(r, &items, v))) {
+        if (!cel_eval_node(r, at & ~ARG_OPTIONAL, &v) ||
+            (at & ARG_OPTIONAL && !unwrap(r, &v, &skip)) ||
+            (!skip && !cel_values_add(r, &items, v))) {
             return false;
         }
     }
-    return values_list(r, &items, ret);
+    return cel_values_list(r, &items, ret);
 }
 
-static bool add_entry(struct cel_run *r, struct cel_map *m, struct cel_value key,
-                      struct cel_value value)
+bool cel_add_entry(struct cel_run *r, struct cel_map *m, struct cel_value key,
+                   struct cel_value value)
 {
     if (!cel_is_key(&key)) {
         return cel_fail(r, "unsupported key type: %s", cel_kind_name(key.kind));
@@ -566,235 +552,22 @@ static bool eval_map(struct cel_run *r, const struct node *n, struct cel_value *
     if (!m) {
         return cel_no_memory(r);
     }
-    if (!spend(r, 30)) {
+    if (!cel_spend(r, 30)) {
         return false;
     }
     for (uint32_t i = 0; i < n->a; i++) {
         uint32_t at = r->p->args[n->b + 2 * i];
         struct cel_value key, value;
         bool skip = false;
-        if (!eval(r, at & ~ARG_OPTIONAL, &key) || !eval(r, r->p->args[n->b + 2 * i + 1], &value) ||
+        if (!cel_eval_node(r, at & ~ARG_OPTIONAL, &key) ||
+            !cel_eval_node(r, r->p->args[n->b + 2 * i + 1], &value) ||
             (at & ARG_OPTIONAL && !unwrap(r, &value, &skip)) ||
-            (!skip && !add_entry(r, m, key, value))) {
+            (!skip && !cel_add_entry(r, m, key, value))) {
             return false;
         }
     }
     *ret = cel_map_value(m);
     return true;
-}
-
-/* ---- macros ---- */
-
-struct fold {
-    struct cel_value range;
-    uint32_t n, i;
-    bool is_list;
-    struct cel_value *vars; /* locals: one or two */
-    uint32_t n_vars;
-    const uint32_t *bodies;
-    uint32_t n_bodies;
-};
-
-static bool fold_open(struct cel_run *r, const struct node *n, struct fold *f)
-{
-    const uint32_t *args = &r->p->args[n->b];
-    if (!eval(r, n->a, &f->range)) {
-        return false;
-    }
-    if (f->range.kind != CEL_LIST && !is_map(&f->range)) {
-        return cel_no_overload(r);
-    }
-    f->is_list = f->range.kind == CEL_LIST;
-    f->n = cel_length(&f->range);
-    f->i = 0;
-    f->vars = &r->locals[args[0]];
-    f->n_vars = args[1];
-    f->n_bodies = args[2];
-    f->bodies = args + 3;
-    return true;
-}
-
-/* Sets the variables to the next element. *more false at the end. */
-static bool fold_next(struct cel_run *r, struct fold *f, bool *more)
-{
-    *more = f->i < f->n;
-    if (!*more) {
-        return true;
-    }
-    uint32_t i = f->i++;
-    bool two = f->n_vars == 2;
-    if (f->is_list) {
-        f->vars[0] = cel_int(i);
-        return spend(r, 1) && take(r, cel_item(&f->range, i), &f->vars[two]);
-    }
-    f->vars[0] = cel_key_at(&f->range, i);
-    return spend(r, 1) && (!two || take(r, cel_value_at(&f->range, i), &f->vars[1]));
-}
-
-/* all and exists: the first element that decides ends it, errors wait until none does. */
-static bool fold_logic(struct cel_run *r, struct fold *f, bool decides, struct cel_value *ret)
-{
-    struct pending error;
-    bool more, failed = false, b;
-    error.code = 0;
-    error.pos = 0;
-    error.text[0] = 0;
-    for (;;) {
-        if (!fold_next(r, f, &more)) {
-            return false;
-        }
-        if (!more) {
-            break;
-        }
-        if (eval_bool(r, f->bodies[0], &b)) {
-            if (b == decides) {
-                *ret = cel_bool(b);
-                return true;
-            }
-        } else if (!is_absorbable(r)) {
-            return false;
-        } else if (!failed) {
-            failed = true;
-            set_aside(r, &error);
-        } else {
-            r->pos = UINT32_MAX;
-        }
-    }
-    *ret = cel_bool(!decides);
-    return !failed || put_back(r, &error);
-}
-
-static bool fold_one(struct cel_run *r, struct fold *f, struct cel_value *ret)
-{
-    uint32_t hits = 0;
-    bool more, b;
-    while (fold_next(r, f, &more) && more) {
-        if (!eval_bool(r, f->bodies[0], &b)) {
-            return false;
-        }
-        hits += b;
-    }
-    *ret = cel_bool(hits == 1);
-    return !more;
-}
-
-/* map, filter and transformList. */
-static bool fold_list(struct cel_run *r, struct fold *f, bool filter, struct cel_value *ret)
-{
-    struct values items = {0};
-    bool more, keep;
-    while (fold_next(r, f, &more) && more) {
-        struct cel_value v = f->vars[0];
-        keep = true;
-        if ((filter || f->n_bodies == 2) && !eval_bool(r, f->bodies[0], &keep)) {
-            return false;
-        }
-        if (keep && ((!filter && !eval(r, f->bodies[f->n_bodies - 1], &v)) ||
-                     !values_add(r, &items, filter && !f->is_list ? f->vars[0] : v))) {
-            return false;
-        }
-    }
-    return !more && values_list(r, &items, ret);
-}
-
-/* transformMap (the value changes) and transformMapEntry (a map of one entry comes in its place).
- */
-static bool fold_map(struct cel_run *r, struct fold *f, bool entries, struct cel_value *ret)
-{
-    struct cel_map *m = arena_zalloc(r->a, sizeof(*m));
-    bool more, keep;
-    if (!m) {
-        return cel_no_memory(r);
-    }
-    while (fold_next(r, f, &more) && more) {
-        struct cel_value key = f->vars[0], v;
-        keep = true;
-        if (f->n_bodies == 2 && !eval_bool(r, f->bodies[0], &keep)) {
-            return false;
-        }
-        if (!keep) {
-            continue;
-        }
-        if (!eval(r, f->bodies[f->n_bodies - 1], &v)) {
-            return false;
-        }
-        if (!entries) {
-            if (!add_entry(r, m, key, v)) {
-                return false;
-            }
-            continue;
-        }
-        if (!is_map(&v)) {
-            return cel_no_overload(r);
-        }
-        for (uint32_t i = 0; i < cel_length(&v); i++) {
-            if (!add_entry(r, m, cel_key_at(&v, i), cel_value_at(&v, i))) {
-                return false;
-            }
-        }
-    }
-    *ret = cel_map_value(m);
-    return !more;
-}
-
-static bool eval_fold(struct cel_run *r, const struct node *n, struct cel_value *ret)
-{
-    struct fold f;
-    if (!fold_open(r, n, &f)) {
-        return false;
-    }
-    switch ((enum fold_kind)n->x) {
-    case FOLD_ALL:
-        return fold_logic(r, &f, false, ret);
-    case FOLD_EXISTS:
-        return fold_logic(r, &f, true, ret);
-    case FOLD_EXISTS_ONE:
-        return fold_one(r, &f, ret);
-    case FOLD_MAP:
-    case FOLD_TRANSFORM_LIST:
-        return fold_list(r, &f, false, ret);
-    case FOLD_FILTER:
-        return fold_list(r, &f, true, ret);
-    case FOLD_TRANSFORM_MAP:
-        return fold_map(r, &f, false, ret);
-    case FOLD_TRANSFORM_ENTRY:
-        return fold_map(r, &f, true, ret);
-    }
-    return cel_no_overload(r);
-}
-
-/* cel.bind is lazy in cel-go: a value that fails does so where it is read. */
-static bool eval_bind(struct cel_run *r, const struct node *n, struct cel_value *ret)
-{
-    struct cel_value *slot = &r->locals[r->p->args[n->b]];
-    uint32_t body = r->p->args[n->b + 1];
-    if (!eval(r, n->a, slot)) {
-        if (n->x != BIND_PLAIN || !is_absorbable(r)) {
-            return false;
-        }
-        const char *text = arena_strdup(r->a, r->text);
-        if (!text) {
-            return cel_no_memory(r);
-        }
-        *slot = cel_error(str_of(text));
-        r->pos = UINT32_MAX;
-        return eval(r, body, ret);
-    }
-    if (n->x == BIND_PLAIN) {
-        return eval(r, body, ret);
-    }
-    if (slot->kind != CEL_OPTIONAL) {
-        return cel_no_overload(r);
-    }
-    if (!slot->optional) {
-        *ret = *slot;
-        return true;
-    }
-    *slot = *slot->optional;
-    if (!eval(r, body, ret)) {
-        return false;
-    }
-    return n->x == BIND_OPT_FLAT_MAP || finish_optional(r, true, true, *ret, ret);
 }
 
 /* ---- the walk ---- */
@@ -804,18 +577,18 @@ static bool eval_node(struct cel_run *r, const struct node *n, struct cel_value 
     bool b;
     switch ((enum node_op)n->op) {
     case NODE_CONST:
-        return take(r, r->p->consts[n->a], ret);
+        return cel_take(r, r->p->consts[n->a], ret);
     case NODE_VAR:
-        return spend(r, 1) && take(r, r->in->vars[n->a], ret);
+        return cel_spend(r, 1) && cel_take(r, r->in->vars[n->a], ret);
     case NODE_LOCAL:
-        return spend(r, 1) && take(r, r->locals[n->a], ret);
+        return cel_spend(r, 1) && cel_take(r, r->locals[n->a], ret);
     case NODE_SELECT:
         return eval_select(r, n, ret);
     case NODE_AND:
     case NODE_OR:
         return eval_logic(r, n, ret);
     case NODE_NOT:
-        if (!eval_bool(r, n->a, &b) || !spend(r, 1)) {
+        if (!cel_eval_bool(r, n->a, &b) || !cel_spend(r, 1)) {
             return false;
         }
         *ret = cel_bool(!b);
@@ -838,15 +611,15 @@ static bool eval_node(struct cel_run *r, const struct node *n, struct cel_value 
     case NODE_MAP:
         return eval_map(r, n, ret);
     case NODE_FOLD:
-        return eval_fold(r, n, ret);
+        return cel_eval_fold(r, n, ret);
     case NODE_BIND:
-        return eval_bind(r, n, ret);
+        return cel_eval_bind(r, n, ret);
     }
     return cel_no_overload(r);
 }
 
 /* Recursion follows the tree, whose depth the parser bounds. */
-static bool eval(struct cel_run *r, uint32_t at, struct cel_value *ret)
+bool cel_eval_node(struct cel_run *r, uint32_t at, struct cel_value *ret)
 {
     const struct node *n = &r->p->nodes[at];
     return placed(r, n, eval_node(r, n, ret));
@@ -868,7 +641,7 @@ int cel_eval(const struct cel_program *p, const struct cel_input *in, struct cel
     if (p->n_locals > ARRAY_SIZE(few)) {
         r.locals = arena_alloc(r.a, p->n_locals * sizeof(*r.locals));
     }
-    bool ok = r.locals ? eval(&r, p->root, &value) : cel_no_memory(&r);
+    bool ok = r.locals ? cel_eval_node(&r, p->root, &value) : cel_no_memory(&r);
     for (uint32_t i = 0; i < r.n_regexes; i++) {
         regex_free(r.regexes[i]);
     }

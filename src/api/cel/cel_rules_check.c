@@ -21,8 +21,9 @@ struct place {
 
 struct check {
     const struct cel_rules *r;
-    struct arena *a;
-    const char *root; /* path of the object */
+    struct arena *a;      /* for what is reported */
+    struct arena scratch; /* of one rule, then forgotten */
+    const char *root;     /* path of the object */
     const struct place *at;
     cel_problem_fn *report;
     void *arg;
@@ -83,7 +84,7 @@ static const char *rule_text(struct check *c, const struct rule *rule)
 static const char *computed_message(struct check *c, const struct rule *rule,
                                     const struct cel_value *vars)
 {
-    struct cel_input in = {.arena = c->a, .vars = vars};
+    struct cel_input in = {.arena = &c->scratch, .vars = vars};
     struct cel_value v;
     uint64_t cost = 0;
     if (!rule->message_program) {
@@ -143,8 +144,9 @@ static void run_rule(struct check *c, const struct rule_node *n, const struct ru
     uint64_t cost = 0;
     vars[VAR_SELF] = cel_from_json(j, n->type);
     before = cel_from_json(old, n->type);
-    vars[VAR_OLD_SELF] = rule->optional_old ? cel_optional(c->a, old ? &before : NULL) : before;
-    struct cel_input in = {.arena = c->a, .vars = vars};
+    vars[VAR_OLD_SELF] =
+        rule->optional_old ? cel_optional(&c->scratch, old ? &before : NULL) : before;
+    struct cel_input in = {.arena = &c->scratch, .vars = vars};
     int rc = cel_eval(rule->program, &in, &result, &cost, NULL, &err);
     if (cost > c->budget) {
         c->stop = true;
@@ -179,6 +181,7 @@ static void run_rules(struct check *c, const struct rule_node *n, const struct j
             }
         }
         run_rule(c, n, rule, j, old);
+        arena_clear(&c->scratch);
     }
 }
 
@@ -288,6 +291,8 @@ int cel_rules_check(const struct cel_rules *r, struct arena *a, const struct jso
     if (!r) {
         return 0;
     }
+    arena_init(&c.scratch, 0);
     check_node(&c, r->root, obj, old);
+    arena_fini(&c.scratch);
     return c.rc < 0 ? c.rc : c.problems;
 }
