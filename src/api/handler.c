@@ -484,6 +484,11 @@ void handler_run(struct handler_op *op)
         handler_fail_code(op, -E_BUSY, "the server is shutting down");
         return;
     }
+    bool writes =
+        op->verb == HANDLER_CREATE || op->verb == HANDLER_UPDATE || op->verb == HANDLER_PATCH;
+    if (writes && !handler_check_options(op)) {
+        return;
+    }
     if (op->kind->stored) {
         handler_again(op);
     } else {

@@ -5,17 +5,45 @@
 
 #include "api/server_private.h"
 
-static bool has_manager(struct handler_op *op)
+static bool printable(const char *s)
+{
+    for (; *s; s++) {
+        if ((unsigned char)*s < ' ' || *s == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_manager(struct handler_op *op, struct field_errors *e)
 {
     const char *manager = op->opt.field_manager ? op->opt.field_manager : "";
-    struct status_about about = {.group = "meta.k8s.io", .kind = "PatchOptions", .name = ""};
+    bool apply = op->verb == HANDLER_PATCH && op->patch == HANDLER_PATCH_APPLY;
+    if (apply && !*manager) {
+        field_error(e, FIELD_REQUIRED, "fieldManager", NULL, "is required for apply patch");
+    }
+    if (strlen(manager) > APPLY_MANAGER_MAX) {
+        field_error(e, FIELD_TOO_LONG, "fieldManager", NULL, "may not be more than 128 bytes");
+    }
+    if (!printable(manager)) {
+        field_error_text(e, FIELD_INVALID, "fieldManager", manager,
+                         "should only contain printable characters");
+    }
+    if (!apply && op->verb == HANDLER_PATCH && op->opt.has_force) {
+        field_error(e, FIELD_FORBIDDEN, "force", NULL, "may not be specified for non-apply patch");
+    }
+}
+
+bool handler_check_options(struct handler_op *op)
+{
+    struct status_about about = {.group = "meta.k8s.io",
+                                 .kind = op->verb == HANDLER_CREATE   ? "CreateOptions"
+                                         : op->verb == HANDLER_UPDATE ? "UpdateOptions"
+                                                                      : "PatchOptions",
+                                 .name = ""};
     struct field_errors e;
     field_errors_init(&e, op->arena);
-    if (!*manager) {
-        field_error(&e, FIELD_REQUIRED, "fieldManager", NULL, "is required for apply patch");
-    } else if (strlen(manager) > APPLY_MANAGER_MAX) {
-        field_error(&e, FIELD_TOO_LONG, "fieldManager", NULL, "may not be more than 128 bytes");
-    }
+    check_manager(op, &e);
     if (e.n > 0) {
         handler_fail(op, status_invalid(op->arena, &about, &e));
     }
@@ -147,7 +175,7 @@ void handler_apply(struct handler_op *op)
     bool exists = key && store_get_latest(op->server->store, str_of(key));
     struct json *obj;
     op->applied = false;
-    if (!has_manager(op) || !check_config(op)) {
+    if (!check_config(op)) {
         return;
     }
     if (!exists) {

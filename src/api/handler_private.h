@@ -66,6 +66,8 @@ void handler_replace(struct handler_op *op, struct json *body);
 bool handler_check_identity(struct handler_op *op, struct json *body);
 bool handler_check_schema(struct handler_op *op, struct json *body);
 /* handler_apply.c */
+/* The options of a create, update or patch make sense; ends the operation otherwise (422). */
+bool handler_check_options(struct handler_op *op);
 void handler_apply(struct handler_op *op);
 /* What an update and a patch have in common from here on: obj is the wanted object, storage form.
  */

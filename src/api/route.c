@@ -227,7 +227,7 @@ static int read_scalar(const char *name, const char *value, struct route_options
         {"watch", &o->watch, NULL, NULL},
         {"allowWatchBookmarks", &o->bookmarks, NULL, NULL},
         {"sendInitialEvents", &o->initial_events, NULL, &o->has_initial_events},
-        {"force", &o->force, NULL, NULL},
+        {"force", &o->force, NULL, &o->has_force},
         {"orphanDependents", &o->orphan, NULL, &o->has_orphan},
         {"limit", NULL, &o->limit, NULL},
         {"timeoutSeconds", NULL, &o->timeout_seconds, NULL},

@@ -39,7 +39,7 @@ enum field_validation { VALIDATION_WARN, VALIDATION_STRICT, VALIDATION_IGNORE };
 enum rv_match { RV_MATCH_UNSET, RV_MATCH_NOT_OLDER, RV_MATCH_EXACT };
 
 struct route_options {
-    bool watch, bookmarks, dry_run, force;
+    bool watch, bookmarks, dry_run, force, has_force;
     bool has_initial_events, initial_events;
     bool has_grace, has_orphan, orphan;
     int64_t timeout_seconds; /* 0 = not given */

@@ -189,3 +189,45 @@ def test_patches_of_all_types(kk, api, ns):
     kk("patch", "configmap", "m", "--type=json", "-p", '[{"op":"add","path":"/data/c","value":"3"}]')
     assert api.get(configmaps_path(ns, "m"))["data"] == {"b": "2", "c": "3"}
     assert "(no change)" in kk("patch", "configmap", "m", "--type=merge", "-p", '{"data":{"c":"3"}}')
+
+
+def test_kubectl_goes_on_from_a_client_side_apply_it_does_not_own(kk, api, ns):
+    kk("apply", "-f", "-", stdin=with_data(a="1"))
+    taken = apply(kk, with_data(a="2"))  # no --force-conflicts: the annotation says that it was kubectl's
+    assert taken == "configmap/m serverside-applied\n"
+    found = api.get(configmaps_path(ns, "m"))
+    assert found["data"] == {"a": "2"}
+    last = json.loads(found["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"])
+    assert last["data"] == {"a": "2"}
+    assert kk("apply", "-f", "-", stdin=with_data(b="3"))
+    assert api.get(configmaps_path(ns, "m"))["data"] == {"b": "3"}
+
+
+def test_options_of_writes_are_checked(api, ns):
+    api.post(configmaps_path(ns), configmap("m", a="1"))
+    for query, text in (({"fieldManager": "x" * 129}, "fieldManager: Too long: may not be more than 128 bytes"),
+                        ({"fieldManager": "a\tb"}, "should only contain printable characters"),
+                        ({"force": "true"}, "force: Forbidden: may not be specified for non-apply patch")):
+        with pytest.raises(ApiError) as refused:
+            api.call("PATCH", configmaps_path(ns, "m"), json.dumps({"data": {"a": "2"}}),
+                     {"Content-Type": "application/merge-patch+json"}, query)
+        assert refused.value.status == 422 and text in refused.value.body["message"]
+        assert refused.value.body["message"].startswith('PatchOptions.meta.k8s.io "" is invalid: ')
+    assert api.get(configmaps_path(ns, "m"))["data"] == {"a": "1"}
+
+
+def test_the_python_client_applies(center, api, ns):
+    import kubernetes
+    from kubernetes import dynamic
+
+    client = kubernetes.config.new_client_from_config(str(center.kubeconfig))
+    configmaps = dynamic.DynamicClient(client).resources.get(api_version="v1", kind="ConfigMap")
+    configmaps.server_side_apply({**CONFIG, "data": {"a": "1"}}, "m", ns, field_manager="one")
+    with pytest.raises(kubernetes.client.ApiException) as refused:
+        configmaps.server_side_apply({**CONFIG, "data": {"a": "2"}}, "m", ns, field_manager="two")
+    assert refused.value.status == 409
+    cause = json.loads(refused.value.body)["details"]["causes"][0]
+    assert cause == {"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".data.a"}
+    taken = configmaps.server_side_apply({**CONFIG, "data": {"a": "2"}}, "m", ns, field_manager="two", force_conflicts=True)
+    assert taken.data.a == "2"
+    assert managers(api, configmaps_path(ns, "m")) == {("two", "Apply", ""): {"f:data": {"f:a": {}}}}

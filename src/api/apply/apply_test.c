@@ -6,11 +6,13 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "api/apply/field_set.h"
+#include "api/apply/last_applied.h"
 #include "api/object.h"
 
 static struct arena arena;
@@ -234,6 +236,148 @@ static void many_updaters_become_ancient_changes(void **state)
     assert_non_null(strstr(owned_by("ancient-changes"), "f:l00"));
 }
 
+/* An object that client-side apply made, with another value of replicas since. */
+static void left_by_client_side_apply(const char *replicas)
+{
+    struct apply_request r = request("csa", false);
+    struct json *obj = parse("{" BASE ",'spec':{'replicas':1,'minReadySeconds':3}}");
+    struct buf b = BUF_INIT;
+    assert_int_equal(json_print(&b, obj), 0);
+    json_set_str(json_ensure_object(json_get(obj, "metadata"), "annotations"),
+                 LAST_APPLIED_ANNOTATION, arena_str(&arena, buf_str(&b)));
+    buf_fini(&b);
+    apply_track(&arena, &r, NULL, obj);
+    live = obj;
+    update("csa", "spec.replicas", replicas);
+}
+
+static void kubectl_takes_over_what_client_side_apply_left(void **state)
+{
+    (void)state;
+    left_by_client_side_apply("1");
+    assert_int_equal(apply("other", false, "{" BASE ",'spec':{'replicas':2}}"), -E_CONFLICT);
+    assert_int_equal(apply("kubectl", false, "{" BASE ",'spec':{'replicas':2}}"), 0);
+    assert_int_equal(json_path_i64(live, "spec.replicas", 0), 2);
+    assert_null(strstr(owned_by("csa"), "f:replicas"));
+    assert_non_null(strstr(owned_by("csa"), "f:minReadySeconds"));
+    /* Client-side apply may go on. */
+    assert_string_equal(
+        json_cstr(json_get(json_path(live, "metadata.annotations"), LAST_APPLIED_ANNOTATION), ""),
+        "{\"kind\":\"Deployment\",\"apiVersion\":\"apps/v1\",\"metadata\":{\"name\":\"d\"},"
+        "\"spec\":{\"replicas\":2}}\n");
+}
+
+static void kubectl_does_not_take_over_what_changed_since(void **state)
+{
+    (void)state;
+    left_by_client_side_apply("7");
+    assert_int_equal(apply("kubectl", false, "{" BASE ",'spec':{'replicas':2}}"), -E_CONFLICT);
+    assert_int_equal(conflicts.n, 1);
+}
+
+/* ---- the recorded sequence ---- */
+
+#define POD_TEMPLATE(spec) "'template':{'metadata':{'labels':{'a':'b'}},'spec':{" spec "}}"
+#define RECORDED_C1(image)                                               \
+    "{'name':'c1','image':'" image "','env':[{'name':'A','value':'1'}]," \
+    "'ports':[{'containerPort':80}],'args':['xx','yy']}"
+#define RECORDED_M1                                                                             \
+    "{" BASE                                                                                    \
+    ",'spec':{'selector':{'matchLabels':{'a':'b'}}," POD_TEMPLATE("'containers':[" RECORDED_C1( \
+        "i1") "],'tolerations':[{'key':'k1','operator':'Exists'}]") "}}"
+
+static void recorded_step(int step)
+{
+    switch (step) {
+    case 1:
+        assert_int_equal(apply("m1", false, RECORDED_M1), 0);
+        break;
+    case 2:
+        assert_int_equal(
+            apply("m2", false,
+                  "{" BASE ",'spec':{'replicas':3,'template':{'spec':{'containers':["
+                  "{'name':'c1','env':[{'name':'B','value':'2'}]},{'name':'c2','image':'i2'}]}}}}"),
+            0);
+        break;
+    case 3:
+        assert_int_equal(apply("m2", false,
+                               "{" BASE ",'spec':{'template':{'spec':{'containers':["
+                               "{'name':'c1','image':'x'}],'tolerations':[{'key':'k2'}]}}}}"),
+                         -E_CONFLICT);
+        break;
+    case 4:
+        assert_int_equal(apply("m2", false, "{" BASE ",'spec':{'replicas':3}}"), 0);
+        break;
+    case 6: {
+        struct apply_request r = request("upd", false);
+        struct json *obj = json_clone(&arena, live);
+        json_set_str(json_at(json_path(obj, "spec.template.spec.containers"), 0), "image", "i5");
+        apply_track(&arena, &r, live, obj);
+        live = obj;
+        break;
+    }
+    case 7:
+        assert_int_equal(apply("m1", false, RECORDED_M1), -E_CONFLICT);
+        break;
+    default:
+        break;
+    }
+}
+
+/* `m1 Apply None {...}`: what the recorded server said that a manager owns. */
+static void check_recorded_owner(struct str line)
+{
+    struct str name, rest, skipped;
+    struct json *want = NULL, *found = NULL;
+    assert_true(str_cut(line, ' ', &name, &rest));
+    assert_true(str_cut(rest, ' ', &skipped, &rest) && str_cut(rest, ' ', &skipped, &rest));
+    assert_int_equal(json_parse(&arena, rest, NULL, &want, &err), 0);
+    JSON_FOR_EACH (e, json_path(live, "metadata.managedFields")) {
+        if (str_is(name, json_path_cstr(e, "manager", ""))) { /* each has one entry */
+            found = json_get(e, "fieldsV1");
+        }
+    }
+    if (!set_equal(found, want)) {
+        print_message("%.*s owns %s\n", STR_ARG(name), owned_by(arena_str(&arena, name)));
+    }
+    assert_true(set_equal(found, want));
+}
+
+static void the_recorded_sequence_has_the_same_owners_and_conflicts(void **state)
+{
+    const char *folder = getenv("SELVEDGE_DATA");
+    const char *path = folder ? arena_printf(&arena, "%s/ssa_examples.txt", folder) : NULL;
+    FILE *f = path ? fopen(path, "re") : NULL;
+    char line[8192];
+    size_t checked = 0;
+    (void)state;
+    if (!f) {
+        print_message("skipped: the recorded sequence is not here ($SELVEDGE_DATA)\n");
+        skip();
+    }
+    const char *text = "";
+    while (fgets(line, sizeof(line), f)) {
+        line[strcspn(line, "\n")] = '\0';
+        struct str s = str_trim(str_of(line));
+        if (line[0] >= '1' && line[0] <= '9' && line[1] == ' ') {
+            recorded_step(line[0] - '0');
+            text = apply_conflict_text(&arena, &conflicts);
+        } else if (str_starts(s, "MF ")) {
+            check_recorded_owner(str_n(s.p + 3, s.n - 3));
+            checked++;
+        } else if (str_starts(s, "STATUS 409 Conflict ")) {
+            size_t n = s.n - 20; /* the first line of the text */
+            assert_true(n > 0);
+            struct str said = str_of(text), first;
+            (void)str_cut(said, '\n', &first, NULL);
+            assert_memory_equal(s.p + 20, first.p, first.n);
+            checked++;
+        }
+    }
+    (void)fclose(f); /* it was only read */
+    assert_true(checked > 6);
+}
+
 static void sets_obey_their_algebra(void **state)
 {
     struct json *x = parse("{'f:a':{'.':{},'f:b':{}},'f:c':{}}");
@@ -264,6 +408,12 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_list_without_its_keys_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(many_updaters_become_ancient_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(kubectl_takes_over_what_client_side_apply_left, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(kubectl_does_not_take_over_what_changed_since, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_recorded_sequence_has_the_same_owners_and_conflicts,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(sets_obey_their_algebra, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

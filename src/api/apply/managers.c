@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "api/apply/field_set.h"
+#include "api/apply/last_applied.h"
 #include "api/apply/walk.h"
 #include "api/object.h"
 #include "base/limits.h"
@@ -286,10 +287,11 @@ static const char *shown(struct arena *a, const struct manager *m)
 }
 
 static void find_conflicts(struct managers *ms, const struct manager *self,
-                           const struct walk_difference *d, struct apply_conflicts *out)
+                           const struct walk_difference *d, struct json *allowed,
+                           struct apply_conflicts *out)
 {
     struct arena *a = ms->arena;
-    struct json *changed = set_union(a, d->added, d->modified);
+    struct json *changed = set_difference(a, set_union(a, d->added, d->modified), allowed);
     for (size_t i = 0; i < ms->n; i++) {
         struct json *both =
             &ms->items[i] == self ? NULL : set_intersection(a, ms->items[i].set, changed);
@@ -356,7 +358,7 @@ int apply_config(struct arena *a, const struct apply_request *r, const struct js
     walk_prune(a, r->kind, merged, set_difference(a, before, wanted), kept);
     walk_compare(a, r->kind, live, merged, &d);
     if (live && !r->force) {
-        find_conflicts(&ms, self, &d, ret_conflicts);
+        find_conflicts(&ms, self, &d, last_applied_allowed(a, r, live), ret_conflicts);
         if (ret_conflicts->n > 0) {
             return err_set(err, -E_CONFLICT, "the configuration conflicts with other managers");
         }
@@ -368,6 +370,7 @@ int apply_config(struct arena *a, const struct apply_request *r, const struct js
     self->api_version = r->api_version;
     self->time = same ? self->time : stamp(a, r);
     write_managers(&ms, merged);
+    last_applied_sync(a, r, config, merged);
     *ret = merged;
     return arena_failed(a) ? err_set(err, -E_NOMEM, "out of memory") : 0;
 }
