@@ -136,6 +136,15 @@ static void an_unknown_user_is_refused_before_anything_runs(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
+/* Until the program says that it is ready for signals. */
+static void await_ready(struct container *c)
+{
+    while (!strstr(test_read_log(node, c), "ready")) {
+        bool never = false;
+        test_wait(node, &never, 20);
+    }
+}
+
 static void stop_asks_first_and_kills_after_the_grace(void **state)
 {
     struct test_op t;
@@ -144,17 +153,15 @@ static void stop_asks_first_and_kills_after_the_grace(void **state)
         node, "p", 0, "trap 'echo bye; exit 3' TERM; echo ready; while true; do sleep 0.05; done");
     container_on_exit(c, test_on_exit, &gone);
     assert_int_equal(start(c, &t), 0);
-    while (!strstr(test_read_log(node, c), "ready")) {
-        bool never = false;
-        test_wait(node, &never, 20);
-    }
+    await_ready(c);
     stop(c, 10000000);
     assert_true(gone);
     assert_int_equal(container_status(c)->exit_code, 3);
     remove_it(c);
 
-    c = test_container(node, "p", 1, "trap '' TERM; while true; do sleep 1; done");
+    c = test_container(node, "p", 1, "trap '' TERM; echo ready; while true; do sleep 1; done");
     assert_int_equal(start(c, &t), 0);
+    await_ready(c);
     int64_t before = test_now_us();
     stop(c, 300000);
     const struct container_status *st = container_status(c);
@@ -171,8 +178,9 @@ static void a_second_stop_shortens_the_first(void **state)
 {
     struct test_op t, one, two;
     struct container *c =
-        test_container(node, "s", 0, "trap '' TERM; while true; do sleep 1; done");
+        test_container(node, "s", 0, "trap '' TERM; echo ready; while true; do sleep 1; done");
     assert_int_equal(start(c, &t), 0);
+    await_ready(c);
     test_op_init(&one);
     test_op_init(&two);
     container_stop(c, 0, 60000000, &one.op);
