@@ -7,12 +7,13 @@
  * out of memory or of cost is never absorbed. Costs are counted as Kubernetes counts them: one for
  * a name, a selection or a call, by size for what walks through texts and lists.
  */
+#include "cel_eval.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/encode.h"
-#include "cel_eval.h"
 
 enum { LOCALS_INLINE = 16 };
 
