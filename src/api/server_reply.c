@@ -104,11 +104,20 @@ static int gzip(const struct buf *in, struct buf *out)
     return code;
 }
 
+/* An eviction that a budget refuses is not to be repeated by the client library on its own:
+ * Kubernetes names no time then, and kubectl drain waits for itself. */
+static bool says_retry(const struct server_call *call, int http)
+{
+    const struct json *details = json_get(call->op.result, "details");
+    return is_retryable(http) &&
+           !(http == 429 && details && json_path_i64(details, "retryAfterSeconds", 0) <= 0);
+}
+
 static void send_buf(struct server_call *call, int http, struct buf *body)
 {
     struct reply r;
     start(&r, call);
-    if (is_retryable(http)) {
+    if (says_retry(call, http)) {
         header(&r, HTTP_HEADER("retry-after", "1"));
     }
     struct http_exchange *x = call->x;
