@@ -89,7 +89,7 @@ static bool looks_abroad(const struct json *spec)
     return false;
 }
 
-/* A pod that is over its grace by a minute counts no more: its node does not answer. */
+/* A pod that has ended uses nothing any more. */
 static bool pod_counts(const struct json *pod)
 {
     const char *phase = json_path_cstr(pod, "status.phase", "");
