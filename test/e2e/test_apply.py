@@ -222,12 +222,12 @@ def test_the_python_client_applies(center, api, ns):
 
     client = kubernetes.config.new_client_from_config(str(center.kubeconfig))
     configmaps = dynamic.DynamicClient(client).resources.get(api_version="v1", kind="ConfigMap")
-    configmaps.server_side_apply({**CONFIG, "data": {"a": "1"}}, "m", ns, field_manager="one")
-    with pytest.raises(kubernetes.client.ApiException) as refused:
-        configmaps.server_side_apply({**CONFIG, "data": {"a": "2"}}, "m", ns, field_manager="two")
+    configmaps.server_side_apply(with_data(a="1"), "m", ns, field_manager="one")
+    with pytest.raises(dynamic.exceptions.ConflictError) as refused:
+        configmaps.server_side_apply(with_data(a="2"), "m", ns, field_manager="two")
     assert refused.value.status == 409
     cause = json.loads(refused.value.body)["details"]["causes"][0]
     assert cause == {"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".data.a"}
-    taken = configmaps.server_side_apply({**CONFIG, "data": {"a": "2"}}, "m", ns, field_manager="two", force_conflicts=True)
+    taken = configmaps.server_side_apply(with_data(a="2"), "m", ns, field_manager="two", force_conflicts=True)
     assert taken.data.a == "2"
     assert managers(api, configmaps_path(ns, "m")) == {("two", "Apply", ""): {"f:data": {"f:a": {}}}}

@@ -314,7 +314,6 @@ static int measure(const char *kubeconfig, struct err *err)
     rc = rc < 0 ? rc : run_load(admin, GET, 100000, "reads", 1454);
     rc = rc < 0 ? rc : run_load(admin, PATCH, 20000, "durable patches", 1240);
     rc = rc < 0 ? rc : run_load(admin, APPLY, 20000, "server-side applies", /* peer= */ 0);
-    rc = rc < 0 ? rc : run_load(admin, APPLY, 20000, "server-side applies", 1240);
     rc = rc < 0 ? err_set(err, -E_IO, "requests failed") : change(admin, API_CREATE, 0, err);
     rc = rc < 0 ? rc : run_watch(admin, 1000, 100, err);
     rc = rc < 0 ? rc : run_watch(admin, WATCHERS, 20, err);
