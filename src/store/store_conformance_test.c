@@ -467,6 +467,33 @@ static void a_watch_is_told_once_until_it_is_drained(void **state)
     store_watch_close(w);
 }
 
+static void a_watch_that_is_drained_before_its_turn_is_woken_by_the_next_event(void **state)
+{
+    struct fixture *fx = fixture(state);
+    int ready = 0, other = 0;
+    assert_int_equal(put(fx, "pods/a/x", "1", 0), 0);
+    int64_t r = store_rev(fx->s);
+    assert_int_equal(put(fx, "pods/a/x", "2", ANY), 0);
+    struct store_watch *w = watch(fx, "pods/", r, count_ready, &ready);
+    struct store_watch *behind = watch(fx, "pods/", r, count_ready, &other);
+    char want[128];
+    (void)snprintf(want, sizeof want, "~pods/a/x=2@%" PRId64, r + 1);
+    assert_string_equal(watch_text(w), want);
+    assert_int_equal(put(fx, "pods/a/x", "3", ANY), 0);
+    assert_int_equal(ready, 1); /* for the new event alone */
+    assert_int_equal(other, 1);
+    (void)snprintf(want, sizeof want, "~pods/a/x=3@%" PRId64, r + 2);
+    assert_string_equal(watch_text(w), want);
+    store_watch_close(w);
+    struct store_event *ev;
+    assert_int_equal(store_watch_next(behind, &ev), 1);
+    assert_int_equal(store_watch_next(behind, &ev), 1);
+    assert_int_equal(store_watch_next(behind, &ev), 0);
+    assert_int_equal(put(fx, "pods/a/x", "4", ANY), 0);
+    assert_int_equal(other, 2);
+    store_watch_close(behind);
+}
+
 static void a_watch_is_not_woken_by_others_keys(void **state)
 {
     struct fixture *fx = fixture(state);
@@ -843,41 +870,42 @@ static int tear_down(void **state)
     return 0;
 }
 
-#define SCENARIOS(X)                                              \
-    X(a_put_is_read_back_with_its_revisions)                      \
-    X(an_empty_value_is_a_value)                                  \
-    X(compare_and_swap_refuses_what_is_not_the_newest)            \
-    X(compare_and_swap_sees_writes_that_are_pending)              \
-    X(a_hundred_pending_patches_of_one_key_all_succeed_in_order)  \
-    X(the_next_revision_is_known_before_the_put)                  \
-    X(bad_keys_and_arguments_are_refused)                         \
-    X(writes_beyond_the_queue_limit_are_refused_as_busy)          \
-    X(origin_is_kept)                                             \
-    X(a_cancelled_request_is_not_called_but_written)              \
-    X(a_barrier_comes_after_what_was_submitted_before)            \
-    X(a_transaction_happens_whole_with_consecutive_revisions)     \
-    X(a_transaction_with_one_conflict_leaves_no_trace)            \
-    X(later_operations_of_a_transaction_see_the_earlier)          \
-    X(a_list_is_sorted_and_bounded_by_its_prefix)                 \
-    X(pages_of_a_list_show_one_revision_whatever_happens_between) \
-    X(a_list_at_an_older_revision_is_as_it_was)                   \
-    X(a_list_at_a_compacted_revision_is_gone)                     \
-    X(items_of_a_list_outlive_their_deletion)                     \
-    X(a_watch_sees_what_comes_after_its_revision)                 \
-    X(a_watch_is_told_once_until_it_is_drained)                   \
-    X(a_watch_is_not_woken_by_others_keys)                        \
-    X(a_watch_from_the_future_is_out_of_range)                    \
-    X(a_watch_from_a_compacted_revision_is_gone)                  \
-    X(a_slow_watch_that_falls_off_the_history_is_gone)            \
-    X(an_event_carries_the_item_before_and_one_cache_for_all)     \
-    X(a_ready_callback_may_close_watches_and_write)               \
-    X(events_come_in_revision_order_without_gaps)                 \
-    X(the_history_is_bounded_by_count_when_it_is_old)             \
-    X(a_young_history_may_be_four_times_as_long)                  \
-    X(the_history_is_bounded_by_bytes)                            \
-    X(ephemeral_writes_are_published_like_others)                 \
-    X(closing_completes_what_is_pending_and_refuses_the_rest)     \
-    X(items_are_indexed_once_by_the_caller)                       \
+#define SCENARIOS(X)                                                      \
+    X(a_put_is_read_back_with_its_revisions)                              \
+    X(an_empty_value_is_a_value)                                          \
+    X(compare_and_swap_refuses_what_is_not_the_newest)                    \
+    X(compare_and_swap_sees_writes_that_are_pending)                      \
+    X(a_hundred_pending_patches_of_one_key_all_succeed_in_order)          \
+    X(the_next_revision_is_known_before_the_put)                          \
+    X(bad_keys_and_arguments_are_refused)                                 \
+    X(writes_beyond_the_queue_limit_are_refused_as_busy)                  \
+    X(origin_is_kept)                                                     \
+    X(a_cancelled_request_is_not_called_but_written)                      \
+    X(a_barrier_comes_after_what_was_submitted_before)                    \
+    X(a_transaction_happens_whole_with_consecutive_revisions)             \
+    X(a_transaction_with_one_conflict_leaves_no_trace)                    \
+    X(later_operations_of_a_transaction_see_the_earlier)                  \
+    X(a_list_is_sorted_and_bounded_by_its_prefix)                         \
+    X(pages_of_a_list_show_one_revision_whatever_happens_between)         \
+    X(a_list_at_an_older_revision_is_as_it_was)                           \
+    X(a_list_at_a_compacted_revision_is_gone)                             \
+    X(items_of_a_list_outlive_their_deletion)                             \
+    X(a_watch_sees_what_comes_after_its_revision)                         \
+    X(a_watch_is_told_once_until_it_is_drained)                           \
+    X(a_watch_that_is_drained_before_its_turn_is_woken_by_the_next_event) \
+    X(a_watch_is_not_woken_by_others_keys)                                \
+    X(a_watch_from_the_future_is_out_of_range)                            \
+    X(a_watch_from_a_compacted_revision_is_gone)                          \
+    X(a_slow_watch_that_falls_off_the_history_is_gone)                    \
+    X(an_event_carries_the_item_before_and_one_cache_for_all)             \
+    X(a_ready_callback_may_close_watches_and_write)                       \
+    X(events_come_in_revision_order_without_gaps)                         \
+    X(the_history_is_bounded_by_count_when_it_is_old)                     \
+    X(a_young_history_may_be_four_times_as_long)                          \
+    X(the_history_is_bounded_by_bytes)                                    \
+    X(ephemeral_writes_are_published_like_others)                         \
+    X(closing_completes_what_is_pending_and_refuses_the_rest)             \
+    X(items_are_indexed_once_by_the_caller)                               \
     X(running_out_of_memory_anywhere_leaves_the_store_whole)
 
 int main(void)

@@ -195,6 +195,7 @@ int store_watch_next(struct store_watch *w, struct store_event **ret)
     }
     struct store_event *ev = w->next;
     if (!ev) {
+        list_del(&w->ready_link); /* drained before its turn: nothing to be told any more */
         w->armed = true;
         return 0;
     }
