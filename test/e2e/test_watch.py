@@ -92,7 +92,7 @@ def test_a_watch_resumes_after_the_version_it_saw(api, ns):
 def test_a_watch_ends_when_its_time_is_over(api, ns):
     start = api.get(configmaps_path(ns))["metadata"]["resourceVersion"]
     events = list(api.watch(configmaps_path(ns), resourceVersion=start, timeoutSeconds=1,
-                            allowWatchBookmarks="true"))
+                            allowWatchBookmarks="true", labelSelector="no=such"))
     assert [e["type"] for e in events] == ["BOOKMARK"], "a last bookmark, no error"
     mark = events[0]["object"]
     assert mark["kind"] == "ConfigMap" and int(mark["metadata"]["resourceVersion"]) >= int(start)
