@@ -135,6 +135,7 @@ static bool apply(struct handler_op *op, const struct json *live, struct json **
     struct err err = {0};
     r.kind = op->kind;
     int code = apply_config(op->arena, &r, live, own_part(op, op->body), ret, &conflicts, &err);
+    op->applied = code == 0; /* a refusal ends the operation: nothing of it is touched after that */
     if (code == -E_CONFLICT) {
         conflict(op, &conflicts);
     } else if (code == -E_INVAL) {
@@ -142,7 +143,6 @@ static bool apply(struct handler_op *op, const struct json *live, struct json **
     } else if (code < 0) {
         handler_fail_code(op, code, err.text);
     }
-    op->applied = code == 0;
     return code == 0;
 }
 

@@ -144,6 +144,11 @@ static void index_build(struct json *obj)
     }
 }
 
+static bool is_key(const struct json_member *m, struct str key)
+{
+    return m->key_n == key.n && (key.n == 0 || memcmp(m->key, key.p, key.n) == 0);
+}
+
 /* Position of a member, or obj->n. */
 static uint32_t find(const struct json *obj, struct str key)
 {
@@ -151,7 +156,7 @@ static uint32_t find(const struct json *obj, struct str key)
         uint32_t hash = key_hash(key), mask = obj->cap * 2 - 1;
         for (uint32_t i = hash & mask; obj->index[i]; i = (i + 1) & mask) {
             const struct json_member *m = &obj->members[obj->index[i] - 1];
-            if (m->hash == hash && m->key_n == key.n && memcmp(m->key, key.p, key.n) == 0) {
+            if (m->hash == hash && is_key(m, key)) {
                 return obj->index[i] - 1;
             }
         }
@@ -159,7 +164,7 @@ static uint32_t find(const struct json *obj, struct str key)
     }
     for (uint32_t i = 0; i < obj->n; i++) {
         const struct json_member *m = &obj->members[i];
-        if (m->key_n == key.n && memcmp(m->key, key.p, key.n) == 0) {
+        if (is_key(m, key)) {
             return i;
         }
     }

@@ -267,7 +267,7 @@ static struct json *merge_lists(struct arena *a, struct typing t, enum typing_cl
         const struct json *both = json_get_n(theirs, name);
         for (; both && at < json_len(live) && json_at(live, at) != both; at++) {
             struct str other = typing_item_name(a, t, class, json_at(live, at));
-            if (!json_get_n(ours, other) && !json_get_n(done, other)) {
+            if (other.n > 0 && !json_get_n(ours, other) && !json_get_n(done, other)) {
                 json_push(out, json_clone(a, json_at(live, at)));
                 json_set_n(done, other, json_at(live, at));
             }

@@ -350,7 +350,7 @@ static size_t branches_fit(struct check *c, const struct crd_schema *const *list
  * exponential time to find them again in nested branches. */
 static void explain(struct check *c, const struct crd_schema *branch, const struct json *j)
 {
-    if (!c->quiet) {
+    if (!c->quiet && branch) { /* none where the list of branches is empty */
         value(c, branch, j, NULL);
     }
 }
