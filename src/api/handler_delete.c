@@ -240,29 +240,50 @@ void handler_delete(struct handler_op *op)
 
 /* ---- collections ---- */
 
+/*
+ * The members are listed once and deleted a few hundred at a time, each with memory of its own, so
+ * that a collection may be as large as the store. What was deleted is shown when it is not too
+ * much; else the answer is a Status, which is what OpenAPI promises.
+ */
+#define COLLECTION_RUNNING 500
+#define COLLECTION_SHOWN 1000
+
 struct collection {
     struct handler_op *whole;
-    struct collection_item *first;
+    struct handler_op list; /* its items are referenced until the end */
+    size_t at;              /* the next of them */
+    struct list running;    /* struct collection_item.link */
+    size_t n_running, n_deleted;
+    bool starting;
     struct json *items;
-    size_t running;
-    bool submitted;
     struct json *failure; /* the first Status */
 };
 
 struct collection_item {
     struct handler_op op;
+    struct arena arena;
+    struct list link;
     struct collection *c;
-    struct collection_item *next;
 };
+
+static void item_free(struct collection_item *item)
+{
+    list_del(&item->link);
+    item->c->n_running--;
+    arena_fini(&item->arena);
+    mem_free(item);
+}
 
 static void collection_end(struct collection *c)
 {
     struct handler_op *op = c->whole;
-    if (c->running > 0 || !c->submitted) {
-        return;
-    }
+    handler_fini(&c->list);
     if (c->failure) {
         handler_fail(op, c->failure);
+        return;
+    }
+    if (c->n_deleted > COLLECTION_SHOWN) {
+        handler_ok_tree(op, 200, status_success(op->arena, 200, /* about= */ NULL));
         return;
     }
     struct json *list = json_object(op->arena);
@@ -275,89 +296,118 @@ static void collection_end(struct collection *c)
     handler_ok_tree(op, 200, list);
 }
 
-static void item_done(struct handler_op *item)
+static void start_items(struct collection *c);
+
+static void item_done(struct handler_op *op)
 {
-    struct collection *c = ((struct collection_item *)item)->c;
-    struct handler_op *op = c->whole;
+    struct collection_item *item = CONTAINER_OF(op, struct collection_item, op);
+    struct collection *c = item->c;
+    struct arena *a = c->whole->arena;
     /* Somebody else deleted it meanwhile: that is what was wanted. */
-    if (item->http >= 400 && item->http != 404 && !c->failure) {
+    if (op->http >= 400 && op->http != 404 && !c->failure) {
         c->failure =
-            item->result ? item->result : status_code(op->arena, -E_NOMEM, "out of memory");
-    } else if (item->http < 300 && item->old) {
-        json_push(c->items, kind_to_served(op->arena, op->kind, item->old));
+            op->result ? json_clone(a, op->result) : status_code(a, -E_NOMEM, "out of memory");
+    } else if (op->http < 300 && op->old && ++c->n_deleted <= COLLECTION_SHOWN) {
+        json_push(c->items, json_clone(a, kind_to_served(op->arena, op->kind, op->old)));
     }
-    handler_fini(item);
-    c->running--;
-    collection_end(c);
+    handler_fini(op);
+    item_free(item);
+    if (!c->starting) {
+        start_items(c);
+    }
+}
+
+static int start_item(struct collection *c, const struct store_item *it)
+{
+    struct handler_op *op = c->whole;
+    struct collection_item *item = mem_zalloc(sizeof(*item));
+    struct str ns, name;
+    if (!item || !api_key_parse(store_item_key(it), &ns, &name)) {
+        mem_free(item);
+        return -ENOMEM;
+    }
+    item->c = c;
+    arena_init(&item->arena, 0);
+    list_push_back(&c->running, &item->link);
+    c->n_running++;
+    item->op = (struct handler_op){.server = op->server,
+                                   .arena = &item->arena,
+                                   .user = op->user,
+                                   .verb = HANDLER_DELETE,
+                                   .kind = op->kind,
+                                   .ns = arena_str(&item->arena, ns),
+                                   .name = arena_str(&item->arena, name),
+                                   .opt = {.dry_run = op->opt.dry_run},
+                                   .del = op->del,
+                                   .done = item_done};
+    if (arena_failed(&item->arena)) {
+        item_free(item);
+        return -ENOMEM;
+    }
+    handler_delete(&item->op);
+    return 0;
+}
+
+static void start_items(struct collection *c)
+{
+    struct handler_list *l = &c->list.list;
+    c->starting = true; /* one that is refused at once does not start others by itself */
+    while (c->at < l->n && c->n_running < COLLECTION_RUNNING && !c->failure) {
+        if (start_item(c, l->items[c->at++]) < 0) {
+            c->failure = status_code(c->whole->arena, -E_NOMEM, "out of memory");
+        }
+    }
+    c->starting = false;
+    if (c->n_running == 0) {
+        collection_end(c);
+    }
 }
 
 static void list_done(struct handler_op *list)
 {
     struct collection *c = list->arg;
-    struct handler_op *op = c->whole;
     if (list->http != 200) {
         c->failure =
-            list->result ? list->result : status_code(op->arena, -E_NOMEM, "out of memory");
-        handler_fini(list);
-        c->submitted = true;
-        collection_end(c);
-        return;
+            list->result ? list->result : status_code(c->whole->arena, -E_NOMEM, "out of memory");
     }
-    for (size_t i = 0; i < list->list.n; i++) {
-        struct str ns, name;
-        struct collection_item *item = arena_zalloc(op->arena, sizeof(*item));
-        if (!item || !api_key_parse(store_item_key(list->list.items[i]), &ns, &name)) {
-            break;
-        }
-        item->c = c;
-        item->next = c->first;
-        c->first = item;
-        item->op = (struct handler_op){.server = op->server,
-                                       .arena = op->arena,
-                                       .user = op->user,
-                                       .verb = HANDLER_DELETE,
-                                       .kind = op->kind,
-                                       .ns = arena_str(op->arena, ns),
-                                       .name = arena_str(op->arena, name),
-                                       .opt = {.dry_run = op->opt.dry_run},
-                                       .del = op->del,
-                                       .done = item_done};
-        c->running++;
-        handler_delete(&item->op);
-    }
-    handler_fini(list);
-    c->submitted = true;
-    collection_end(c);
+    start_items(c);
 }
 
 void handler_collection_cancel(struct handler_op *op)
 {
     struct collection *c = op->impl;
-    for (struct collection_item *i = c ? c->first : NULL; i; i = i->next) {
-        handler_cancel(&i->op);
+    if (!c) {
+        return;
     }
+    LIST_FOR_EACH_SAFE (l, &c->running) {
+        struct collection_item *item = CONTAINER_OF(l, struct collection_item, link);
+        handler_cancel(&item->op);
+        item_free(item);
+    }
+    handler_fini(&c->list);
 }
 
 void handler_delete_collection(struct handler_op *op)
 {
     struct collection *c = arena_zalloc(op->arena, sizeof(*c));
-    struct handler_op *list = arena_zalloc(op->arena, sizeof(*list));
-    if (!c || !list) {
+    if (!c) {
         handler_fail_code(op, -E_NOMEM, "out of memory");
         return;
     }
-    *c = (struct collection){.whole = op, .items = json_array(op->arena)};
-    *list = (struct handler_op){.server = op->server,
-                                .arena = op->arena,
-                                .user = op->user,
-                                .verb = HANDLER_LIST,
-                                .kind = op->kind,
-                                .ns = op->ns,
-                                .name = "",
-                                .opt = op->opt,
-                                .list.raw = true,
-                                .done = list_done,
-                                .arg = c};
+    c->whole = op;
+    c->items = json_array(op->arena);
+    list_init(&c->running);
+    c->list = (struct handler_op){.server = op->server,
+                                  .arena = op->arena,
+                                  .user = op->user,
+                                  .verb = HANDLER_LIST,
+                                  .kind = op->kind,
+                                  .ns = op->ns,
+                                  .name = "",
+                                  .opt = op->opt,
+                                  .list.raw = true,
+                                  .done = list_done,
+                                  .arg = c};
     op->impl = c;
-    handler_list(list);
+    handler_list(&c->list);
 }
