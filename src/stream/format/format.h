@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Formats: bytes of a source to a batch, rows of a batch to bytes of a sink.
+ *
+ * Decoders read only the fields that the shape names: JSON is scanned once, on demand, with the
+ * order of keys of the last event as the prediction; texts stay in place (the payload is copied
+ * into the batch's arena once unless the caller promises that it outlives the batch). Every decoder
+ * takes outside bytes: it has limits (limits.def) and a fuzz target.
+ *
+ *   json       an object, or an array of objects; one payload may hold many events
+ *   delimited  CSV (RFC 4180 quoting), DELIMITER one character; names from the declared columns, a
+ *              header line, or col1, col2, ...
+ *   binary     the payload is one event {self: bytes}
+ *   urlencoded key=value pairs
+ *   protobuf   by a message of a descriptor set (proto3 and proto2)
+ *   batch      our own framed binary batches (format/frame.h) for sources that can do better
+ */
+#ifndef STREAM_FORMAT_FORMAT_H
+#define STREAM_FORMAT_FORMAT_H
+
+#include "stream/batch.h"
+
+struct format_options {
+    struct str format;           /* as above, any case; empty = json */
+    char delimiter;              /* 0 = ',' */
+    bool header;                 /* delimited: the first line names the columns */
+    struct str schema;           /* protobuf: bytes of a FileDescriptorSet */
+    struct str message;          /* protobuf: full name of the message */
+    struct str timestamp;        /* field that holds the event time; empty = arrival */
+    struct str timestamp_format; /* of a text; empty = ISO 8601; numbers are milliseconds */
+};
+
+struct payload {
+    struct str bytes;
+    int64_t arrival_us;
+    struct value meta; /* VALUE_OBJECT or VALUE_ABSENT; borrowed */
+    bool stable;       /* bytes outlive the batch: texts may point into them */
+};
+
+struct decoder;
+
+/* -E_INVAL with a sentence for an unknown format or a broken schema. shape is borrowed and may grow
+ * between calls. */
+int decoder_new(const struct format_options *opts, const struct shape *shape, struct decoder **ret,
+                struct err *err);
+void decoder_free(struct decoder *d);
+
+/* A payload that is no event, in whole or in part: told once a payload, with the reason; the rest
+ * goes on. */
+typedef void decoder_error_fn(void *arg, const struct payload *p, const struct err *err);
+
+/* Decodes payloads[*at ...] into the batch, which must be fresh or hold rows of earlier calls,
+ * until it is full or all are read; *at moves on (a payload of many events may be left half read:
+ * the next call goes on inside it). 0, -ENOMEM or -E_LIMIT (the batch's memory: hand it on and go
+ * on with a new one). */
+int decoder_decode(struct decoder *d, const struct payload *payloads, uint32_t n, uint32_t *at,
+                   struct batch *b, decoder_error_fn *on_error, void *arg);
+
+struct encoder;
+int encoder_new(const struct format_options *opts, struct encoder **ret, struct err *err);
+void encoder_free(struct encoder *e);
+/* Appends the text of rows [first, first + n) of a result. JSON: one object when n is 1 and `array`
+ * is false, else an array; delimited: a line each. Absent columns are left out, or null when
+ * `nulls`. */
+int encoder_encode(struct encoder *e, const struct batch *b, uint32_t first, uint32_t n, bool array,
+                   bool nulls, struct buf *out, struct err *err);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Event time: holds rows back until no earlier one can come, and lets them go in order of time.
+ *
+ * The watermark is the least of the sources' greatest times, less the tolerance for late rows. A
+ * source that was silent for `idle_us` of clock time does not count (eKuiper lacks this: there a
+ * silent source stalls the rule). Rows older than the watermark are late: they go to the late
+ * callback, counted; with allowed lateness they still go to the windows that keep a state for them
+ * (corrections), which the `correction` flag of the batch callback says.
+ *
+ * In-order batches pass through unchanged. Single-threaded.
+ */
+#ifndef STREAM_WINDOW_WATERMARK_H
+#define STREAM_WINDOW_WATERMARK_H
+
+#include "stream/batch.h"
+
+struct watermark_spec {
+    uint32_t n_sources;
+    int64_t tolerance_us; /* lateTolerance */
+    int64_t idle_us;      /* 0 = a silent source holds the rule up, as in eKuiper */
+    size_t memory_limit;  /* of rows that wait; 0 = LIMIT_RULE_BYTES */
+};
+
+/* Rows of one source, ordered; the whole batch is meant. */
+typedef void watermark_rows_fn(void *arg, uint32_t source, struct batch *b);
+/* All rows until `us` were handed on. */
+typedef void watermark_time_fn(void *arg, int64_t us);
+typedef void watermark_late_fn(void *arg, uint32_t source, struct batch *b, uint32_t row);
+
+struct watermark_ops {
+    watermark_rows_fn *rows;
+    watermark_time_fn *time;
+    watermark_late_fn *late; /* NULL = counted only */
+};
+
+struct watermark;
+int watermark_new(const struct watermark_spec *spec, const struct watermark_ops *ops, void *arg,
+                  struct watermark **ret);
+void watermark_free(struct watermark *w);
+int watermark_push(struct watermark *w, uint32_t source, struct batch *b, int64_t now_us);
+/* The clock alone went on: idle sources. */
+int watermark_tick(struct watermark *w, int64_t now_us);
+int64_t watermark_at(const struct watermark *w); /* INT64_MIN before the first row */
+uint64_t watermark_late_rows(const struct watermark *w);
+/* Lets all go (a stream that ended, tests). */
+int watermark_flush(struct watermark *w);
+int watermark_save(const struct watermark *w, struct arena *a, struct value *ret);
+int watermark_load(struct watermark *w, const struct value *saved, struct err *err);
+
+#endif
