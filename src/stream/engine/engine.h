@@ -22,6 +22,7 @@
 struct engine;
 struct engine_stream; /* a stream or a table */
 struct rule;
+struct window_range; /* expr/expr.h */
 
 struct engine_options {
     const char *zone; /* time zone for natural time and formats; NULL = UTC */
