@@ -53,30 +53,41 @@ void handler_answer(struct handler_op *op);
 /* handler_list.c */
 void handler_list(struct handler_op *op);
 
-/* handler_write.c */
+/* handler_body.c */
 /* The operation is on /status, or on /approval, which writes a part of it. */
 bool handler_writes_status(const struct handler_op *op);
+/* The kind in whose form an object is while it is worked on. */
+const struct kind *handler_form(const struct handler_op *op);
+/* Kind, name and namespace are the path's; absent ones are filled. Then the schema; then the rules
+ * of the kind (old NULL: a create). Each ends the operation when it returns false. */
+bool handler_check_identity(struct handler_op *op, struct json *body);
+bool handler_check_schema(struct handler_op *op, struct json *body);
+bool handler_check_rules(struct handler_op *op, const struct json *obj, const struct json *old);
+/* Custom objects got theirs with handler_check_schema(). */
+void handler_set_defaults(struct handler_op *op, struct json *obj);
+/* What clients send in metadata and the server never keeps. */
+void handler_drop_foreign(struct json *meta);
+/* Who writes, for managedFields. */
+struct apply_request handler_apply_request(const struct handler_op *op);
+/* Notes what this write changes as its manager's; an applied object has its managers already. False
+ * when it has ended the operation. */
+bool handler_track(struct handler_op *op, struct json *obj);
+/* handler_create.c */
 void handler_create(struct handler_op *op);
+/* handler_update.c */
 void handler_update(struct handler_op *op);
 void handler_patch(struct handler_op *op);
 /* The steps of an update from the wanted object on, in served form. */
 void handler_replace(struct handler_op *op, struct json *body);
-/* Kind, name and namespace are the path's; absent ones are filled. Then the schema. Each ends the
- * operation when it returns false. */
-bool handler_check_identity(struct handler_op *op, struct json *body);
-bool handler_check_schema(struct handler_op *op, struct json *body);
-/* handler_apply.c */
-/* The options of a create, update or patch make sense; ends the operation otherwise (422). */
-bool handler_check_options(struct handler_op *op);
-void handler_apply(struct handler_op *op);
-/* What an update and a patch have in common from here on: obj is the wanted object, storage form.
- */
-/* Who writes, for managedFields. */
-struct apply_request handler_apply_request(const struct handler_op *op);
+/* What an update and a patch have in common at the end: obj is the wanted object, storage form. */
 void handler_store_update(struct handler_op *op, struct json *obj);
 /* Whether the op's patch applies to target; ends the operation otherwise. */
 bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
                          const struct json *target, struct json **ret);
+/* handler_apply.c */
+/* The options of a create, update or patch make sense; ends the operation otherwise (422). */
+bool handler_check_options(struct handler_op *op);
+void handler_apply(struct handler_op *op);
 /* handler_delete.c */
 void handler_delete(struct handler_op *op);
 void handler_delete_collection(struct handler_op *op);
