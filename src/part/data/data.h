@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The part `data`: streams, tables and rules of a node, connected to the world.
+ *
+ *      sources (mqtt, http, file, memory, ...) --> engine (src/stream) --> sinks (mqtt, rest, file,
+ * ...) ^ definitions: REST in eKuiper's form, or kinds of data.selvedge.dev
+ *
+ * Definitions are durable before they are acknowledged, in a store of the part's own; what ran when
+ * the process ended runs again when it starts. One loop thread.
+ */
+#ifndef PART_DATA_DATA_H
+#define PART_DATA_DATA_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct api_client;
+struct data;
+struct http_exchange;
+struct io_loop;
+
+struct data_config { /* texts are copied */
+    struct io_loop *loop;
+    const char *dir;        /* definitions, checkpoints, caches; NULL: nothing is kept */
+    const char *zone;       /* of windows and formats; NULL = UTC */
+    const char *node;       /* name of this node; NULL without an API server */
+    struct api_client *api; /* whose Streams, Tables and Rules run here; NULL = REST alone */
+};
+
+/* Opens the store, defines and starts what it holds. A definition that does not work any more is
+ * kept, shown as stopped with the reason, and told by the log. */
+int data_start(const struct data_config *cfg, struct data **ret, struct err *err);
+/* Saves checkpoints, flushes sinks for at most grace_ms, closes all; then done. */
+void data_stop(struct data *d, int64_t grace_ms, void (*done)(void *arg), void *arg);
+/* A request to the REST interface (eKuiper's paths); replies in every case. */
+void data_handle(struct data *d, struct http_exchange *x);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory topics: from the memory sink of one rule to the memory source of a stream, without bytes.
+ * Topics are levels separated by '/', subscriptions may use '+' and '#', as in MQTT. A message is
+ * handed on in the next tick of the loop, so that rules that feed each other in a circle make no
+ * recursion; what waits is bounded, the oldest are dropped and counted.
+ */
+#ifndef PART_DATA_TOPICS_H
+#define PART_DATA_TOPICS_H
+
+#include "base/list.h"
+#include "stream/value.h"
+
+struct io_loop;
+struct topics;
+
+typedef void topic_fn(void *arg, const char *topic, const struct value *event);
+
+struct topic_subscriber { /* embedded; public: fn, arg */
+    topic_fn *fn;
+    void *arg;
+    char *filter; /* private, as the rest */
+    struct list link;
+};
+
+struct topics *topics_new(struct io_loop *l); /* NULL when memory is short */
+void topics_free(struct topics *t);           /* what waits is dropped; no subscriber may be left */
+int topics_subscribe(struct topics *t, struct topic_subscriber *s, const char *filter);
+void topics_unsubscribe(struct topics *t, struct topic_subscriber *s);
+int topics_publish(struct topics *t, const char *topic, const struct value *event); /* copied */
+uint64_t topics_dropped(const struct topics *t);
+/* MQTT's matching (5.0, section 4.7). */
+bool topic_matches(const char *filter, const char *topic);
+
+#endif
