@@ -10,6 +10,7 @@ import pytest
 
 import harness
 from harness import KUBECTL_OLD, Host, Program, hello_archives
+from machine import until
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -90,8 +91,10 @@ def make_namespace(api, test_name):
 
 @pytest.fixture
 def ns(api, request):
-    """A namespace for one test; its removal is not waited for."""
+    """A namespace for one test, with what controllers put into every one; its removal is not waited for."""
     name = make_namespace(api, request.node.name.removeprefix("test_"))
+    for path in ("configmaps/kube-root-ca.crt", "serviceaccounts/default"):
+        until(f"{name} has its {path}", lambda: not api.gone(f"/api/v1/namespaces/{name}/{path}"), pause=0.01)
     yield name
     harness.ignore_missing(lambda: api.delete(f"/api/v1/namespaces/{name}"))
 
