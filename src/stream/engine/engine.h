@@ -101,6 +101,8 @@ int rule_start(struct rule *r, struct err *err);
 void rule_stop(struct rule *r); /* windows are dropped, unless saved before */
 bool rule_running(const struct rule *r);
 const char *rule_id(const struct rule *r);
+/* The i-th stream or table that it reads, in order of FROM and JOIN; NULL beyond the last. */
+const char *rule_stream(const struct rule *r, uint32_t i);
 /* Plan as text, one operator a line, indented, as eKuiper's explain. */
 int rule_explain(const struct rule *r, struct buf *out);
 /* Counts and times of each operator, as an object: in, out, errors, us, bytes. */
