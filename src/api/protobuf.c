@@ -20,7 +20,7 @@ struct decoder {
     struct err *err;
 };
 
-static int message(struct decoder *d, const struct schema_type *t, struct str bytes, bool in_inline,
+static int message(struct decoder *d, const struct schema_type *t, struct str bytes, unsigned level,
                    struct json *into, int depth);
 
 static int bad(struct decoder *d, const struct schema_field *f, const char *what)
@@ -158,11 +158,11 @@ static int either_value(struct decoder *d, const struct schema_field *f, struct 
     while ((rc = pb_next(&r, &pb)) == 1) {
         if (pb.wire == PB_BYTES && pb.number == object) {
             one = one ? one : json_object(d->arena);
-            rc = message(d, t, pb.bytes, /* in_inline= */ false, one, depth + 1);
+            rc = message(d, t, pb.bytes, /* level= */ 0, one, depth + 1);
         } else if (pb.wire == PB_BYTES && pb.number == 2 && f->value == SCHEMA_OBJECT_OR_LIST) {
             list = list ? list : json_array(d->arena);
             struct json *item = json_push(list, json_object(d->arena));
-            rc = message(d, t, pb.bytes, /* in_inline= */ false, item, depth + 1);
+            rc = message(d, t, pb.bytes, /* level= */ 0, item, depth + 1);
         } else if (pb.wire == PB_VARINT && pb.number == 1) {
             yes = pb.value != 0;
         }
@@ -233,7 +233,7 @@ static int object_value(struct decoder *d, const struct schema_field *f, struct 
         return bad(d, f, "nested too deep");
     }
     *ret = *ret ? *ret : json_object(d->arena);
-    return message(d, schema_field_type(f), bytes, /* in_inline= */ false, *ret, depth + 1);
+    return message(d, schema_field_type(f), bytes, /* level= */ 0, *ret, depth + 1);
 }
 
 static enum pb_wire wire_of(const struct schema_field *f)
@@ -371,19 +371,20 @@ static int known_field(struct decoder *d, const struct schema_field *f, const st
     return rc;
 }
 
-static int message(struct decoder *d, const struct schema_type *t, struct str bytes, bool in_inline,
+static int message(struct decoder *d, const struct schema_type *t, struct str bytes, unsigned level,
                    struct json *into, int depth)
 {
     struct pb_reader r = pb_reader_of(bytes);
     struct pb_field pb;
     int rc;
     while ((rc = pb_next(&r, &pb)) == 1) {
-        if (!in_inline && t->pb_inline != 0 && pb.number == t->pb_inline) {
-            rc = pb.wire == PB_BYTES ? message(d, t, pb.bytes, /* in_inline= */ true, into, depth)
-                                     : -E_PROTO;
+        const struct schema_field *f = schema_field_by_pb(t, pb.number, level);
+        if (f) {
+            rc = known_field(d, f, &pb, into, depth);
+        } else if (level < 2 && t->pb_inline != 0 && pb.number == t->pb_inline) {
+            rc = pb.wire == PB_BYTES ? message(d, t, pb.bytes, level + 1, into, depth) : -E_PROTO;
         } else {
-            const struct schema_field *f = schema_field_by_pb(t, pb.number, in_inline);
-            rc = f ? known_field(d, f, &pb, into, depth) : 0;
+            rc = 0;
         }
         if (rc < 0) {
             break;
@@ -402,7 +403,7 @@ int protobuf_decode_message(struct arena *a, const struct schema_type *t, struct
     struct decoder d = {.arena = a, .err = err ? err : &own};
     d.err->code = 0;
     struct json *obj = json_object(a);
-    int rc = message(&d, t, bytes, /* in_inline= */ false, obj, 0);
+    int rc = message(&d, t, bytes, /* level= */ 0, obj, 0);
     if (rc == -E_NOMEM || arena_failed(a)) {
         return err_set(err, -E_NOMEM, "out of memory");
     }

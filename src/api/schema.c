@@ -56,14 +56,14 @@ const struct schema_field *schema_field_get(const struct schema_type *t, const c
 }
 
 const struct schema_field *schema_field_by_pb(const struct schema_type *t, uint32_t number,
-                                              bool in_inline)
+                                              unsigned level)
 {
     if (!t || number == 0) {
         return NULL;
     }
     SCHEMA_FOR_EACH_FIELD(f, t)
     {
-        if (f->pb == number && !(f->flags & SCHEMA_F_PB_INLINE) == !in_inline) {
+        if (f->pb == number && schema_field_level(f) == level) {
             return f;
         }
     }

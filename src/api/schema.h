@@ -57,7 +57,8 @@ enum {
     SCHEMA_F_LIST_MAP = 1u << 6,    /* a list of objects with unique keys: schema_field_keys() */
     SCHEMA_F_KEEP_ZERO = 1u << 7, /* a zero in protobuf is a value (a pointer in Go), not absence */
     SCHEMA_F_PB_INLINE = 1u << 8, /* protobuf: the field lies in the message type->pb_inline */
-    SCHEMA_F_NULLABLE = 1u << 9,  /* JSON null means "unset" and may be printed */
+    SCHEMA_F_PB_INLINE_2 = 1u << 10, /* the same, in the message of that number inside that one */
+    SCHEMA_F_NULLABLE = 1u << 9,     /* JSON null means "unset" and may be printed */
 };
 
 /* Flags of a type. */
@@ -114,9 +115,15 @@ const char *schema_type_short(const struct schema_type *t);
 /* NULL when t is NULL or has no such field. Binary search. */
 const struct schema_field *schema_field_find(const struct schema_type *t, struct str name);
 const struct schema_field *schema_field_get(const struct schema_type *t, const char *name);
-/* The field with a protobuf number, of the message itself or of its embedded message. */
+/* The field with a protobuf number: level 0 of the message itself, 1 of its embedded message, 2 of
+ * the one embedded in that. */
 const struct schema_field *schema_field_by_pb(const struct schema_type *t, uint32_t number,
-                                              bool in_inline);
+                                              unsigned level);
+/* The level of messages in which the field lies. */
+static inline unsigned schema_field_level(const struct schema_field *f)
+{
+    return f->flags & SCHEMA_F_PB_INLINE_2 ? 2 : f->flags & SCHEMA_F_PB_INLINE ? 1 : 0;
+}
 /* Walks a dotted path ("spec.template.spec.containers"), through lists and maps of objects. */
 const struct schema_field *schema_field_path(const struct schema_type *t, const char *path);
 

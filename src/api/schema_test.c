@@ -109,7 +109,7 @@ static void types_are_sorted_and_refer_to_types(void **state)
             assert_true(f->ref < schema_types_n && f->value < SCHEMA_VALUE_NR);
             assert_true(*schema_field_doc(f) != '\0');
             if (f->pb) {
-                assert_ptr_equal(schema_field_by_pb(t, f->pb, f->flags & SCHEMA_F_PB_INLINE), f);
+                assert_ptr_equal(schema_field_by_pb(t, f->pb, schema_field_level(f)), f);
             }
         }
     }

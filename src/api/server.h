@@ -52,7 +52,8 @@ const char *api_user_node(const struct api_user *u);
 
 /* ---- hooks ---- */
 
-enum server_write { SERVER_CREATE, SERVER_UPDATE, SERVER_PATCH, SERVER_DELETE };
+/* SERVER_CONNECT (exec, attach, portforward, proxy) is known to admission only. */
+enum server_write { SERVER_CREATE, SERVER_UPDATE, SERVER_PATCH, SERVER_DELETE, SERVER_CONNECT };
 
 /*
  * Asked before every write, after authorization: 0, or a negative code (usually -E_ACCESS) with a

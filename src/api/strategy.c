@@ -232,6 +232,8 @@ static const struct strategy *const strategies[] = {
     &rules_stateful_set,
     &rules_storage_class,
     &rules_validating_webhooks,
+    &rules_admission_policy,
+    &rules_admission_policy_binding,
     &rules_volume,
     &rules_volume_attachment,
     &rules_volume_claim,

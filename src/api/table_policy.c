@@ -130,6 +130,52 @@ struct json *cell_csr_condition(const struct cell_input *in)
                        issued ? ",Issued" : "");
 }
 
+/* A LabelSelector as Go prints the struct, which is what users of Kubernetes see. */
+static struct json *selector_in_go(struct arena *a, const struct json *selector)
+{
+    CLEANUP(buf_finip) struct buf out = BUF_INIT;
+    (void)buf_puts(&out, "&LabelSelector{MatchLabels:map[string]string{");
+    JSON_FOR_EACH_MEMBER (m, json_get(selector, "matchLabels")) {
+        (void)buf_printf(&out, "%s: %s,", m->key, json_cstr(m->value, ""));
+    }
+    (void)buf_puts(&out, "},MatchExpressions:[]LabelSelectorRequirement{");
+    JSON_FOR_EACH (r, json_get(selector, "matchExpressions")) {
+        (void)buf_printf(&out, "LabelSelectorRequirement{Key:%s,Operator:%s,Values:[",
+                         json_path_cstr(r, "key", ""), json_path_cstr(r, "operator", ""));
+        const struct json *values = json_get(r, "values");
+        for (size_t i = 0; i < json_len(values); i++) {
+            (void)buf_printf(&out, "%s%s", i ? " " : "", json_cstr(json_at(values, i), ""));
+        }
+        (void)buf_puts(&out, "],},");
+    }
+    (void)buf_puts(&out, "},}");
+    return json_string_n(a, buf_str(&out));
+}
+
+struct json *cell_policy_validations(const struct cell_input *in)
+{
+    return json_int(in->arena, (int64_t)json_len(json_path(in->obj, "spec.validations")));
+}
+
+struct json *cell_policy_param_kind(const struct cell_input *in)
+{
+    const struct json *kind = json_path(in->obj, "spec.paramKind");
+    return kind ? json_printf(in->arena, "%s/%s", json_path_cstr(kind, "apiVersion", ""),
+                              json_path_cstr(kind, "kind", ""))
+                : json_string(in->arena, "<unset>");
+}
+
+struct json *cell_policy_param_ref(const struct cell_input *in)
+{
+    const struct json *ref = json_path(in->obj, "spec.paramRef");
+    const char *name = json_path_cstr(ref, "name", ""), *ns = json_path_cstr(ref, "namespace", "");
+    if (!*name) {
+        return json_get(ref, "selector") ? selector_in_go(in->arena, json_get(ref, "selector"))
+                                         : json_string(in->arena, "<unset>");
+    }
+    return json_printf(in->arena, "%s/%s", *ns ? ns : "*", name);
+}
+
 struct json *cell_webhooks(const struct cell_input *in)
 {
     return json_int(in->arena, (int64_t)json_len(json_get(in->obj, "webhooks")));

@@ -10,6 +10,7 @@
  */
 #include "api/admission/webhook.h"
 
+#include "api/admission/review.h"
 #include "api/cel/cel_admission.h"
 #include "api/defaults.h"
 #include "api/handler_private.h"
@@ -32,6 +33,7 @@ struct admission_run {
     struct handler_op *op;
     struct json *obj;
     enum server_write verb;
+    const struct kind *kind; /* as stored */
     const char *subresource;
     bool mutating, again, changed;
     admission_next_fn *next;
@@ -48,84 +50,19 @@ struct webhooks {
 
 /* ---- the review ---- */
 
-static struct json *gvk_of(struct arena *a, const struct kind *k, const char *last,
-                           const char *value)
+static struct json *review_of(const struct admission_run *run, const struct kind *as,
+                              const char *uid)
 {
-    struct json *o = json_object(a);
-    json_set_str(o, "group", k->group);
-    json_set_str(o, "version", k->version);
-    json_set_str(o, last, value);
-    return o;
-}
-
-static struct json *user_of(struct arena *a, const struct api_user *user)
-{
-    struct json *o = json_object(a), *groups = json_array(a);
-    json_set_str(o, "username", user->name);
-    json_set_str(o, "uid", user->uid);
-    for (size_t i = 0; user->groups[i]; i++) {
-        json_push(groups, json_string(a, user->groups[i]));
-    }
-    json_set(o, "groups", groups);
-    if (user->extra) {
-        json_set(o, "extra", (struct json *)user->extra);
-    }
-    return o;
-}
-
-static struct json *options_of(struct arena *a, const struct admission_run *run)
-{
-    static const char *const kinds[] = {[SERVER_CREATE] = "CreateOptions",
-                                        [SERVER_UPDATE] = "UpdateOptions",
-                                        [SERVER_PATCH] = "PatchOptions",
-                                        [SERVER_DELETE] = "DeleteOptions"};
-    struct json *o = json_object(a);
-    json_set_str(o, "kind", kinds[run->verb]);
-    json_set_str(o, "apiVersion", "meta.k8s.io/v1");
-    json_set_str(o, "fieldManager", run->op->opt.field_manager);
-    if (run->op->opt.dry_run) {
-        json_push(json_set(o, "dryRun", json_array(a)), json_string(a, "All"));
-    }
-    return o;
-}
-
-static struct json *served(const struct admission_run *run, const struct json *obj)
-{
-    struct arena *a = run->op->arena;
-    return obj ? kind_to_served(a, run->op->kind, json_clone(a, obj)) : json_null(a);
-}
-
-static struct json *review_of(const struct admission_run *run, const char *uid)
-{
-    const struct handler_op *op = run->op;
-    const struct kind *k = op->kind;
-    struct arena *a = op->arena;
-    const char *operation = run->verb == SERVER_CREATE   ? "CREATE"
-                            : run->verb == SERVER_DELETE ? "DELETE"
-                                                         : "UPDATE";
-    struct json *review = json_object(a), *r = json_object(a);
+    const struct admission ad = {.op = run->op,
+                                 .verb = run->verb,
+                                 .kind = run->kind,
+                                 .subresource = run->subresource,
+                                 .obj = run->obj,
+                                 .old = run->op->old};
+    struct json *review = json_object(run->op->arena);
     json_set_str(review, "kind", "AdmissionReview");
     json_set_str(review, "apiVersion", "admission.k8s.io/v1");
-    json_set(review, "request", r);
-    json_set_str(r, "uid", uid);
-    json_set(r, "kind", gvk_of(a, k, "kind", k->kind));
-    json_set(r, "resource", gvk_of(a, k, "resource", k->plural));
-    json_set(r, "requestKind", gvk_of(a, k, "kind", k->kind));
-    json_set(r, "requestResource", gvk_of(a, k, "resource", k->plural));
-    if (*run->subresource) {
-        json_set_str(r, "subResource", run->subresource);
-        json_set_str(r, "requestSubResource", run->subresource);
-    }
-    json_set_str(r, "name", op->name);
-    if (*op->ns) {
-        json_set_str(r, "namespace", op->ns);
-    }
-    json_set_str(r, "operation", operation);
-    json_set(r, "userInfo", user_of(a, op->user));
-    json_set(r, "object", served(run, run->obj));
-    json_set(r, "oldObject", served(run, op->old));
-    json_set_bool(r, "dryRun", op->opt.dry_run);
-    json_set(r, "options", options_of(a, run));
+    json_set(review, "request", admission_request(&ad, as, uid));
     return review;
 }
 
@@ -164,7 +101,7 @@ static struct json *denied(struct arena *a, const char *hook, const struct json 
 static const char *apply_patch(struct admission_run *run, const struct json *response)
 {
     struct arena *a = run->op->arena;
-    const struct kind *k = run->op->kind;
+    const struct kind *k = run->calls[run->at].hook->as;
     struct str text = json_text(json_get(response, "patch"));
     CLEANUP(buf_finip) struct buf patch = BUF_INIT;
     struct json *ops = NULL, *after = NULL;
@@ -172,7 +109,7 @@ static const char *apply_patch(struct admission_run *run, const struct json *res
     if (!cstr_eq(json_path_cstr(response, "patchType", ""), "JSONPatch")) {
         return "webhook returned response.patch but not response.patchType=JSONPatch";
     }
-    struct json *before = served(run, run->obj);
+    struct json *before = kind_to_served(a, k, json_clone(a, run->obj));
     if (base64_decode(&patch, text) < 0) {
         return "response.patch is not base64";
     }
@@ -319,8 +256,11 @@ static bool is_spared(struct admission_run *run, const struct webhook *hook,
                       const struct json *review)
 {
     struct err err;
-    switch (cel_match_conditions(run->op->arena, json_get(hook->def, "matchConditions"),
-                                 json_get(review, "request"), &err)) {
+    const struct cel_authorizer authorizer = admission_authorizer(run->op);
+    const struct cel_admission_input in = {.request = json_get(review, "request"),
+                                           .authorizer = &authorizer};
+    switch (
+        cel_match_conditions(run->op->arena, json_get(hook->def, "matchConditions"), &in, &err)) {
     case CEL_MATCH_YES:
         return false;
     case CEL_MATCH_NO:
@@ -347,7 +287,7 @@ static void call_hook(struct admission_run *run, size_t i)
     char uid[UUID_TEXT_SIZE];
     uuid_make(uid);
     c->uid = arena_strdup(a, uid);
-    const struct json *review = review_of(run, c->uid);
+    const struct json *review = review_of(run, c->hook->as, c->uid);
     if (is_spared(run, c->hook, review)) {
         run->at += run->mutating;
         return;
@@ -412,6 +352,7 @@ void webhooks_run(const struct admission *ad, bool mutating, admission_next_fn *
     *run = (struct admission_run){.op = op,
                                   .obj = ad->obj,
                                   .verb = ad->verb,
+                                  .kind = ad->kind,
                                   .subresource = ad->subresource,
                                   .mutating = mutating,
                                   .next = next,

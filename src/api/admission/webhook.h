@@ -10,6 +10,7 @@
 #define API_ADMISSION_WEBHOOK_H
 
 #include "api/admission/admission.h"
+#include "api/admission/match.h"
 #include "api/webhook_client.h"
 
 struct webhooks;
@@ -30,8 +31,8 @@ void webhooks_cancel(struct handler_op *op);
 struct webhook {
     const char *name;       /* "pods.example.com" */
     const struct json *def; /* the whole entry */
-    const struct json *rules;
-    struct selector *namespaces, *objects; /* NULL = all */
+    struct admission_match match;
+    const struct kind *as; /* of a copy: the kind in whose form it gets the object */
     int64_t timeout_ms;
     bool ignore_failure; /* failurePolicy: Ignore */
     bool side_effects;   /* a dry run would not be one */
@@ -41,7 +42,7 @@ struct webhook {
 struct webhook_set;
 
 /* Copies of the hooks of a type that concern ad, in the order in which they are called; they live
- * in the operation's arena, without rules and selectors. */
+ * in the operation's arena, without what they match. */
 struct webhook *webhooks_for(struct webhook_set *set, const struct admission *ad, bool mutating,
                              size_t *ret_n);
 struct webhook_set *webhook_set_new(struct api_server *s, struct err *err);

@@ -3,7 +3,6 @@
 #include "api/admission/webhook.h"
 
 #include "api/object.h"
-#include "api/selector.h"
 #include "api/server_private.h"
 #include "base/log.h"
 
@@ -29,24 +28,15 @@ static const char *const resources[2] = {
 static void read_hook(struct webhook_set *set, const struct json *def, struct webhook *ret)
 {
     struct arena *a = &set->arena;
-    const struct json *namespaces = json_get(def, "namespaceSelector");
-    const struct json *objects = json_get(def, "objectSelector");
     const char *effects = json_path_cstr(def, "sideEffects", "");
     *ret = (struct webhook){
         .name = json_path_cstr(def, "name", ""),
         .def = def,
-        .rules = json_get(def, "rules"),
+        .match = admission_match_read(a, def, "rules"),
         .timeout_ms = json_path_i64(def, "timeoutSeconds", 10) * 1000,
         .ignore_failure = cstr_eq(json_path_cstr(def, "failurePolicy", ""), "Ignore"),
         .side_effects = !cstr_eq(effects, "None") && !cstr_eq(effects, "NoneOnDryRun"),
         .reinvoke = cstr_eq(json_path_cstr(def, "reinvocationPolicy", ""), "IfNeeded")};
-    /* A selector that does not parse was refused by validation. */
-    if (json_len(namespaces) > 0) {
-        (void)selector_from_json(a, namespaces, &ret->namespaces, NULL);
-    }
-    if (json_len(objects) > 0) {
-        (void)selector_from_json(a, objects, &ret->objects, NULL);
-    }
 }
 
 static void read_type(struct webhook_set *set, size_t type)
@@ -145,89 +135,6 @@ void webhook_set_free(struct webhook_set *set)
     mem_free(set);
 }
 
-/* ---- matching ---- */
-
-static bool lists(const struct json *list, const char *value)
-{
-    JSON_FOR_EACH (j, list) {
-        const char *s = json_cstr(j, "");
-        if (cstr_eq(s, "*") || cstr_eq(s, value)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "pods", "pods/status", all of a resource, one subresource of all, "*" (no subresources). */
-static bool resource_fits(struct str pattern, const char *plural, const char *sub)
-{
-    struct str head, tail;
-    bool has_sub = str_cut(pattern, '/', &head, &tail);
-    if (!str_is(head, "*") && !str_is(head, plural)) {
-        return false;
-    }
-    return has_sub ? str_is(tail, "*") || str_is(tail, sub) : *sub == '\0';
-}
-
-static bool rule_fits(const struct json *rule, const struct admission *ad, const char *operation)
-{
-    const struct kind *k = ad->op->kind;
-    const char *scope = json_path_cstr(rule, "scope", "*");
-    if (!lists(json_get(rule, "operations"), operation) ||
-        !lists(json_get(rule, "apiGroups"), k->group) ||
-        !lists(json_get(rule, "apiVersions"), k->version) ||
-        (cstr_eq(scope, "Cluster") && *ad->op->ns) ||
-        (cstr_eq(scope, "Namespaced") && !*ad->op->ns)) {
-        return false;
-    }
-    JSON_FOR_EACH (r, json_get(rule, "resources")) {
-        if (resource_fits(json_text(r), k->plural, ad->subresource)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static const char *operation_of(const struct admission *ad)
-{
-    return ad->verb == SERVER_CREATE ? "CREATE" : ad->verb == SERVER_DELETE ? "DELETE" : "UPDATE";
-}
-
-static bool namespace_fits(const struct webhook *h, const struct admission *ad)
-{
-    const struct kind *namespaces = kind_find("", "v1", "namespaces");
-    const struct json *ns;
-    if (!h->namespaces) {
-        return true;
-    }
-    if (ad->kind == namespaces) {
-        ns = ad->obj ? ad->obj : ad->old;
-    } else if (*ad->op->ns) {
-        ns = admission_get((struct admission *)ad, namespaces, "", ad->op->ns);
-    } else {
-        return true; /* a cluster-scoped object has no namespace to select by */
-    }
-    return selector_match_labels(h->namespaces, json_path(ns, "metadata.labels"));
-}
-
-static bool object_fits(const struct webhook *h, const struct admission *ad)
-{
-    return !h->objects ||
-           (ad->obj && selector_match_labels(h->objects, json_path(ad->obj, "metadata.labels"))) ||
-           (ad->old && selector_match_labels(h->objects, json_path(ad->old, "metadata.labels")));
-}
-
-static bool hook_fits(const struct webhook *h, const struct admission *ad)
-{
-    const char *operation = operation_of(ad);
-    JSON_FOR_EACH (rule, h->rules) {
-        if (rule_fits(rule, ad, operation)) {
-            return namespace_fits(h, ad) && object_fits(h, ad);
-        }
-    }
-    return false;
-}
-
 struct webhook *webhooks_for(struct webhook_set *set, const struct admission *ad, bool mutating,
                              size_t *ret_n)
 {
@@ -241,7 +148,8 @@ struct webhook *webhooks_for(struct webhook_set *set, const struct admission *ad
         return NULL;
     }
     for (size_t i = 0; i < h->n; i++) {
-        if (!hook_fits(&h->items[i], ad)) {
+        const struct kind *as = admission_matches(&h->items[i].match, ad);
+        if (!as) {
             continue;
         }
         fit = fit ? fit : arena_zalloc(a, h->n * sizeof(*fit));
@@ -252,8 +160,8 @@ struct webhook *webhooks_for(struct webhook_set *set, const struct admission *ad
         *copy = h->items[i];
         copy->def = json_clone(a, copy->def);
         copy->name = json_path_cstr(copy->def, "name", "");
-        copy->rules = NULL;
-        copy->namespaces = copy->objects = NULL;
+        copy->as = as;
+        copy->match = (struct admission_match){0};
     }
     return fit;
 }

@@ -104,6 +104,9 @@ static int compile(struct cel_compiler *c, struct cel_program **ret, struct err 
         if (rc == 0) {
             (*ret)->cost = cost;
         }
+        if (rc == 0 && c->opts->types) {
+            *c->opts->ret_type = cel_type_copy(c->opts->types, root->type);
+        }
         if (rc == 0 || c->n_issues == 0) {
             return rc;
         }

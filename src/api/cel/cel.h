@@ -50,6 +50,11 @@ enum cel_kind {
     CEL_URL,
     CEL_FORMAT,
     CEL_SEMVER,
+    CEL_AUTHORIZER,
+    CEL_PATH_CHECK,
+    CEL_GROUP_CHECK,
+    CEL_RESOURCE_CHECK,
+    CEL_DECISION,
     CEL_KIND_NR,
     CEL_ERROR = CEL_KIND_NR, /* a variable that fails, with its text, when it is read */
     CEL_PARAM                /* private: a type parameter of the checker */
@@ -86,7 +91,8 @@ struct cel_field {
 
 extern const struct cel_type cel_type_dyn, cel_type_null, cel_type_bool, cel_type_int,
     cel_type_uint, cel_type_double, cel_type_string, cel_type_bytes, cel_type_timestamp,
-    cel_type_duration, cel_type_list_dyn, cel_type_map_dyn /* string to dyn */;
+    cel_type_duration, cel_type_list_dyn, cel_type_map_dyn /* string to dyn */, cel_type_authorizer,
+    cel_type_resource_check;
 
 void cel_fields_sort(struct cel_field *fields, uint32_t n);
 /* Kubernetes' escaping of property names: "a.b" is a__dot__b, "a-b" a__dash__b, "a/b"
@@ -135,6 +141,7 @@ struct cel_value cel_uint(uint64_t u);
 struct cel_value cel_double(double d);
 struct cel_value cel_string(struct str s); /* borrowed */
 struct cel_value cel_null(void);
+struct cel_value cel_lazy(void); /* a variable whose value comes when it is read */
 /* A variable that is an error as soon as an expression reads it. text is borrowed. */
 struct cel_value cel_error(struct str text);
 /* optional.none() for v NULL, else optional.of(*v); v is copied into the arena. On arena failure
@@ -144,6 +151,34 @@ struct cel_value cel_optional(struct arena *a, const struct cel_value *v);
  * borrowed. A CEL_ERROR among the values is an error when it is selected. Null on arena failure. */
 struct cel_value cel_map_of(struct arena *a, const struct str *keys, const struct cel_value *values,
                             uint32_t n);
+
+/* What an authorizer is asked. Texts are never NULL. */
+struct cel_access {
+    const char *path; /* a path that is no resource; "" = it is about a resource */
+    const char *verb, *group, *resource, *subresource, *ns, *name;
+    const char *field_selector, *label_selector;
+    /* Somebody else than the authorizer's own user: "" = nobody else. */
+    const char *account_ns, *account;
+};
+
+struct cel_access_answer {
+    bool allowed;
+    const char *reason; /* never NULL */
+    const char *error;  /* NULL = it could be told */
+};
+
+/* Who is asked by authorizer.group(...).check(...). reason and error must live as long as the
+ * evaluation's arena. */
+struct cel_authorizer {
+    void (*ask)(void *arg, const struct cel_access *q, struct cel_access_answer *ret);
+    void *arg;
+};
+
+/* The variable authorizer; z is borrowed. */
+struct cel_value cel_authorizer(const struct cel_authorizer *z);
+/* The variable authorizer.requestResource; z and the texts of q are borrowed. */
+struct cel_value cel_resource_check(struct arena *a, const struct cel_authorizer *z,
+                                    const struct cel_access *q);
 bool cel_equal(const struct cel_value *a, const struct cel_value *b);
 /* The value as an expression would write it; used by tests and messages. */
 int cel_print(struct buf *out, const struct cel_value *v);
@@ -174,6 +209,8 @@ struct cel_compile_opts {
     const char *container; /* prefix for names, as "a.b"; NULL = "" */
     const char *source;    /* in messages; NULL = "<input>" */
     struct buf *issues;    /* NULL, or gets the whole text of the errors (err holds its head) */
+    struct arena *types;   /* with it *ret_type gets the type of the result, copied there */
+    const struct cel_type **ret_type;
 };
 
 struct cel_program;
@@ -203,6 +240,10 @@ struct cel_input {
     struct arena *arena;          /* for results and what lies between */
     const struct cel_value *vars; /* in the order of the declarations */
     uint64_t cost_limit;          /* 0 = CEL_COST_PER_CALL */
+    /* Asked for a variable that has no value yet (cel_lazy()) whenever an expression reads it, for
+     * its value, or a CEL_ERROR. May be NULL where there are none. */
+    void (*lazy)(void *arg, uint32_t var, struct cel_value *ret);
+    void *arg;
 };
 
 /* 0 and a value that is no CEL_ERROR; or -E_INVAL with the error's text ("no such key: a",

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Expressions about a request. They are compiled when they are needed: beside the call of a webhook
- * that costs nothing. */
-#include "cel_admission.h"
-
-#include "base/mem.h"
-
-enum { VAR_OBJECT, VAR_OLD_OBJECT, VAR_REQUEST, VAR_NR };
+/* What expressions about a request see: the environment. Runs are in cel_admission_run.c. */
+#include "cel_admission_private.h"
 
 #define FIELD(name_, type_)                                                         \
     {                                                                               \
@@ -49,68 +44,173 @@ static const struct cel_field request_fields[] = {FIELD("dryRun", cel_type_bool)
                                                   FIELD("userInfo", type_user)};
 OBJECT(type_request, "kubernetes.AdmissionRequest", request_fields);
 
-static const struct cel_var vars[VAR_NR] = {[VAR_OBJECT] = {"object", NULL},
-                                            [VAR_OLD_OBJECT] = {"oldObject", NULL},
-                                            [VAR_REQUEST] = {"request", &type_request}};
+static const struct cel_type type_labels = {
+    .kind = CEL_MAP, .key = &cel_type_string, .elem = &cel_type_string};
 
-static int compile(struct str text, struct buf *issues, struct cel_program **ret, struct err *err)
+static const struct cel_field meta_fields[] = {FIELD("annotations", type_labels),
+                                               FIELD("creationTimestamp", cel_type_timestamp),
+                                               FIELD("deletionGracePeriodSeconds", cel_type_int),
+                                               FIELD("deletionTimestamp", cel_type_timestamp),
+                                               FIELD("finalizers", type_strings),
+                                               FIELD("generateName", cel_type_string),
+                                               FIELD("generation", cel_type_int),
+                                               FIELD("labels", type_labels),
+                                               FIELD("name", cel_type_string),
+                                               FIELD("namespace", cel_type_string),
+                                               FIELD("resourceVersion", cel_type_string),
+                                               FIELD("uid", cel_type_string)};
+OBJECT(type_meta, "kubernetes.NamespaceMetadata", meta_fields);
+
+static const struct cel_field spec_fields[] = {FIELD("finalizers", type_strings)};
+OBJECT(type_spec, "kubernetes.NamespaceSpec", spec_fields);
+
+static const struct cel_field status_fields[] = {FIELD("phase", cel_type_string)};
+OBJECT(type_status, "kubernetes.NamespaceStatus", status_fields);
+
+static const struct cel_field namespace_fields[] = {
+    FIELD("metadata", type_meta), FIELD("spec", type_spec), FIELD("status", type_status)};
+OBJECT(type_namespace, "kubernetes.Namespace", namespace_fields);
+
+const struct cel_type *const cel_admission_request_type = &type_request;
+const struct cel_type *const cel_admission_namespace_type = &type_namespace;
+
+/* ---- the environment ---- */
+
+struct cel_admission_env *cel_admission_env_new(const struct cel_admission_opts *opts)
 {
-    struct cel_compile_opts opts = {
-        .vars = vars, .n_vars = VAR_NR, .flags = CEL_F_ALL, .issues = issues};
-    return cel_compile(text, &opts, ret, err);
+    struct cel_admission_env *env = mem_zalloc(sizeof(*env));
+    if (!env) {
+        return NULL;
+    }
+    uint32_t n = opts->max_variables, vars = VAR_NR + n;
+    arena_init(&env->arena, 0);
+    env->max = n;
+    env->vars = arena_zalloc(&env->arena, vars * sizeof(*env->vars));
+    env->quiet = arena_zalloc(&env->arena, vars * sizeof(*env->quiet));
+    env->fields = arena_zalloc(&env->arena, (n + 1) * sizeof(*env->fields));
+    env->variables = arena_zalloc(&env->arena, (n + 1) * sizeof(*env->variables));
+    if (arena_failed(&env->arena)) {
+        cel_admission_env_free(env);
+        return NULL;
+    }
+    env->type = (struct cel_type){
+        .kind = CEL_OBJECT, .name = "kubernetes.variables", .fields = env->fields};
+    const struct cel_var fixed[VAR_NR] = {
+        [VAR_OBJECT] = {"object", opts->object},
+        [VAR_OLD_OBJECT] = {"oldObject", opts->object},
+        [VAR_REQUEST] = {"request", &type_request},
+        [VAR_NAMESPACE] = {"namespaceObject", &type_namespace},
+        [VAR_PARAMS] = {opts->params ? "params" : "", opts->params_type},
+        [VAR_AUTHORIZER] = {"authorizer", &cel_type_authorizer},
+        [VAR_RESOURCE] = {"authorizer.requestResource", &cel_type_resource_check},
+        [VAR_VARIABLES] = {n ? "variables" : "", &env->type}};
+    memcpy(env->vars, fixed, sizeof(fixed));
+    memcpy(env->quiet, fixed, sizeof(fixed));
+    env->quiet[VAR_AUTHORIZER].name = env->quiet[VAR_RESOURCE].name = "";
+    return env;
+}
+
+void cel_admission_env_free(struct cel_admission_env *env)
+{
+    for (uint32_t i = 0; env && i < env->n; i++) {
+        cel_program_free(env->variables[i].program);
+    }
+    if (env) {
+        arena_fini(&env->arena);
+        mem_free(env);
+    }
+}
+
+void cel_admission_env_freep(struct cel_admission_env **env)
+{
+    cel_admission_env_free(*env);
+}
+
+/* ---- compilation ---- */
+
+static const char *compile(const struct cel_admission_env *env, struct arena *a, bool authorizer,
+                           struct str text, struct cel_program **ret, struct arena *types,
+                           const struct cel_type **ret_type)
+{
+    CLEANUP(buf_finip) struct buf issues = BUF_INIT;
+    struct cel_compile_opts opts = {.vars = authorizer ? env->vars : env->quiet,
+                                    .n_vars = VAR_NR + env->n,
+                                    .flags = CEL_F_ALL,
+                                    .issues = &issues,
+                                    .types = types,
+                                    .ret_type = ret_type};
+    struct err err;
+    if (cel_compile(text, &opts, ret, &err) == 0) {
+        return NULL;
+    }
+    const char *why = buf_len(&issues) ? arena_str(a, buf_str(&issues)) : err.text;
+    why = arena_printf(a, "compilation failed: %s", why);
+    return why ? why : "out of memory";
+}
+
+const char *cel_admission_compile(const struct cel_admission_env *env, struct arena *a,
+                                  bool authorizer, struct str text, enum cel_admission_want want,
+                                  struct cel_program **ret)
+{
+    CLEANUP(cel_program_freep) struct cel_program *p = NULL;
+    const char *problem = compile(env, a, authorizer, text, &p, NULL, NULL);
+    if (problem) {
+        return problem;
+    }
+    enum cel_kind kind = cel_program_kind(p);
+    if (want == CEL_WANT_BOOL && kind != CEL_BOOL && kind != CEL_DYN) {
+        return "must evaluate to bool";
+    }
+    if (want == CEL_WANT_STRING && kind != CEL_STRING && kind != CEL_DYN) {
+        return "must evaluate to string";
+    }
+    if (want == CEL_WANT_STRING_OR_NULL && kind != CEL_STRING && kind != CEL_NULL &&
+        kind != CEL_DYN) {
+        return "must evaluate to one of [string null_type]";
+    }
+    if (ret) {
+        *ret = TAKE_PTR(p);
+    }
+    return NULL;
+}
+
+/* Keeps the fields in the order of their names. */
+static void add_field(struct cel_admission_env *env, const char *name, const struct cel_type *type)
+{
+    env->fields[env->type.n_fields++] =
+        (struct cel_field){.name = name, .json_name = name, .type = type};
+    cel_fields_sort(env->fields, env->type.n_fields);
+}
+
+const char *cel_admission_declare(struct cel_admission_env *env, struct arena *a, struct str name,
+                                  struct str text)
+{
+    const struct cel_type *type = NULL;
+    struct cel_program *p = NULL;
+    if (env->n == env->max) {
+        return "too many variables";
+    }
+    const char *problem = compile(env, a, /* authorizer= */ true, text, &p, &env->arena, &type);
+    if (problem) {
+        return problem;
+    }
+    const char *short_name = arena_str(&env->arena, name);
+    const char *full = arena_printf(&env->arena, "variables." STR_FMT, STR_ARG(name));
+    const char *source = arena_str(&env->arena, text);
+    if (arena_failed(&env->arena)) {
+        cel_program_free(p);
+        return "out of memory";
+    }
+    env->variables[env->n] = (struct cel_admission_variable){short_name, source, p};
+    env->vars[VAR_NR + env->n] = env->quiet[VAR_NR + env->n] = (struct cel_var){full, type};
+    env->n++;
+    add_field(env, short_name, type);
+    return NULL;
 }
 
 const char *cel_condition_problem(struct arena *a, struct str text)
 {
-    CLEANUP(cel_program_freep) struct cel_program *p = NULL;
-    CLEANUP(buf_finip) struct buf issues = BUF_INIT;
-    struct err err;
-    int rc = compile(text, &issues, &p, &err);
-    if (rc < 0) {
-        const char *why = buf_len(&issues) ? arena_str(a, buf_str(&issues)) : err.text;
-        return arena_printf(a, "compilation failed: %s", why);
-    }
-    enum cel_kind kind = cel_program_kind(p);
-    return kind == CEL_BOOL || kind == CEL_DYN ? NULL : "must evaluate to bool";
-}
-
-/* One condition; -E_INVAL when it cannot tell. */
-static int holds(struct arena *a, struct str text, const struct cel_value *values, bool *ret,
-                 struct err *err)
-{
-    CLEANUP(cel_program_freep) struct cel_program *p = NULL;
-    struct cel_input in = {.arena = a, .vars = values};
-    struct cel_value v;
-    int rc = compile(text, NULL, &p, err);
-    if (rc == 0) {
-        rc = cel_eval(p, &in, &v, NULL, NULL, err);
-    }
-    if (rc == 0 && v.kind != CEL_BOOL) {
-        rc = err_set(err, -E_INVAL, "must evaluate to bool");
-    }
-    if (rc < 0) {
-        return err_wrap(err, rc, "expression '" STR_FMT "' resulted in error", STR_ARG(text));
-    }
-    *ret = v.b;
-    return 0;
-}
-
-enum cel_match cel_match_conditions(struct arena *a, const struct json *conditions,
-                                    const struct json *request, struct err *err)
-{
-    enum cel_match result = CEL_MATCH_YES;
-    const struct cel_value values[VAR_NR] = {
-        [VAR_OBJECT] = cel_from_json(json_get(request, "object"), NULL),
-        [VAR_OLD_OBJECT] = cel_from_json(json_get(request, "oldObject"), NULL),
-        [VAR_REQUEST] = cel_from_json(request, &type_request)};
-    JSON_FOR_EACH (c, conditions) {
-        bool ok = false;
-        struct err *first = result == CEL_MATCH_FAILED ? NULL : err;
-        if (holds(a, json_text(json_get(c, "expression")), values, &ok, first) < 0) {
-            result = CEL_MATCH_FAILED;
-        } else if (!ok) {
-            return CEL_MATCH_NO;
-        }
-    }
-    return result;
+    CLEANUP(cel_admission_env_freep)
+    struct cel_admission_env *env = cel_admission_env_new(&(struct cel_admission_opts){0});
+    return env ? cel_admission_compile(env, a, true, text, CEL_WANT_BOOL, NULL) : "out of memory";
 }

@@ -46,6 +46,11 @@ static uint64_t type_size(const struct cel_type *t)
     case CEL_QUANTITY:
     case CEL_SEMVER:
     case CEL_FORMAT:
+    case CEL_AUTHORIZER:
+    case CEL_PATH_CHECK:
+    case CEL_GROUP_CHECK:
+    case CEL_RESOURCE_CHECK:
+    case CEL_DECISION:
         return 1;
     default:
         return t->max ? t->max : UNBOUNDED;
@@ -163,6 +168,8 @@ static uint64_t own_cost(struct ast *e)
         return factor(MIN_OF(arg_size(e, 0), arg_size(e, 1)), 0.1);
     case COST_CROSS:
         return multiply(arg_size(e, 0), arg_size(e, 1));
+    case COST_ACCESS:
+        return COST_ACCESS_CHECK;
     }
     return 1;
 }

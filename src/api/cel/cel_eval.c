@@ -389,6 +389,8 @@ static uint64_t call_cost(const struct cel_fn *fn, const struct cel_value *args,
     }
     case COST_ELEMENTS:
         return n > 0 ? cel_size_of(&args[0]) : 1;
+    case COST_ACCESS:
+        return COST_ACCESS_CHECK;
     case COST_CROSS:
         return n > 1 ? product(cel_size_of(&args[0]), cel_size_of(&args[1])) : 1;
     case COST_CONCAT:
@@ -573,6 +575,15 @@ static bool eval_map(struct cel_run *r, const struct node *n, struct cel_value *
 
 /* ---- the walk ---- */
 
+static bool eval_var(struct cel_run *r, uint32_t var, struct cel_value *ret)
+{
+    struct cel_value v = r->in->vars[var];
+    if (v.kind == CEL_DYN && r->in->lazy) {
+        r->in->lazy(r->in->arg, var, &v);
+    }
+    return cel_take(r, v, ret);
+}
+
 static bool eval_node(struct cel_run *r, const struct node *n, struct cel_value *ret)
 {
     bool b;
@@ -580,7 +591,7 @@ static bool eval_node(struct cel_run *r, const struct node *n, struct cel_value 
     case NODE_CONST:
         return cel_take(r, r->p->consts[n->a], ret);
     case NODE_VAR:
-        return cel_spend(r, 1) && cel_take(r, r->in->vars[n->a], ret);
+        return cel_spend(r, 1) && eval_var(r, n->a, ret);
     case NODE_LOCAL:
         return cel_spend(r, 1) && cel_take(r, r->locals[n->a], ret);
     case NODE_SELECT:

@@ -167,6 +167,22 @@ CEL_FN(contains_cidr);
 CEL_FN(masked);
 CEL_FN(prefix_length);
 
+/* cel_fn_authz.c */
+CEL_FN(access_path);
+CEL_FN(access_group);
+CEL_FN(access_account);
+CEL_FN(access_resource);
+CEL_FN(access_subresource);
+CEL_FN(access_namespace);
+CEL_FN(access_name);
+CEL_FN(access_field_selector);
+CEL_FN(access_label_selector);
+CEL_FN(access_check);
+CEL_FN(decision_allowed);
+CEL_FN(decision_reason);
+CEL_FN(decision_errored);
+CEL_FN(decision_error);
+
 /* Copies text into the arena as a string value. */
 bool cel_give_text(struct cel_run *r, const struct buf *text, struct cel_value *ret);
 bool cel_url_parse(struct arena *a, struct str s, bool absolute, struct cel_url *ret,

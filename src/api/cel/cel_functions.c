@@ -175,6 +175,21 @@ const struct cel_fn cel_functions[] = {
     {"sub", "Q.Q:Q Q.i:Q", cel_fn_quantity_sub, COST_ONE, KUBE},
     {"url", "s:U", cel_fn_url, COST_ARG0, KUBE},
     {"validate", "F.s:OLs", cel_fn_format_validate, COST_ARG1, KUBE},
+    /* Kubernetes: who may do what */
+    {"allowed", "K.:b", cel_fn_decision_allowed, COST_ONE, KUBE},
+    {"check", "H.s:K J.s:K", cel_fn_access_check, COST_ACCESS, KUBE},
+    {"error", "K.:s", cel_fn_decision_error, COST_ONE, KUBE},
+    {"errored", "K.:b", cel_fn_decision_errored, COST_ONE, KUBE},
+    {"fieldSelector", "J.s:J", cel_fn_access_field_selector, COST_ONE, KUBE},
+    {"group", "Z.s:G", cel_fn_access_group, COST_ONE, KUBE},
+    {"labelSelector", "J.s:J", cel_fn_access_label_selector, COST_ONE, KUBE},
+    {"name", "J.s:J", cel_fn_access_name, COST_ONE, KUBE},
+    {"namespace", "J.s:J", cel_fn_access_namespace, COST_ONE, KUBE},
+    {"path", "Z.s:H", cel_fn_access_path, COST_ONE, KUBE},
+    {"reason", "K.:s", cel_fn_decision_reason, COST_ONE, KUBE},
+    {"resource", "G.s:J", cel_fn_access_resource, COST_ONE, KUBE},
+    {"serviceAccount", "Z.ss:Z", cel_fn_access_account, COST_ONE, KUBE},
+    {"subresource", "J.s:J", cel_fn_access_subresource, COST_ONE, KUBE},
 };
 const uint32_t cel_functions_n = ARRAY_SIZE(cel_functions);
 

@@ -128,12 +128,15 @@ struct cel_type_var {
 };
 
 extern const struct cel_type cel_type_error, cel_type_optional_dyn, cel_type_type,
-    cel_type_quantity, cel_type_ip, cel_type_cidr, cel_type_url, cel_type_format, cel_type_semver;
+    cel_type_quantity, cel_type_ip, cel_type_cidr, cel_type_url, cel_type_format, cel_type_semver,
+    cel_type_path_check, cel_type_group_check, cel_type_decision;
 
 const struct cel_type *cel_type_list(struct arena *a, const struct cel_type *elem);
 const struct cel_type *cel_type_map(struct arena *a, const struct cel_type *key,
                                     const struct cel_type *elem);
 const struct cel_type *cel_type_of(struct arena *a, enum cel_kind kind, const struct cel_type *of);
+/* What a checked type is made of, copied: lists, maps, optionals; objects are shared. */
+const struct cel_type *cel_type_copy(struct arena *a, const struct cel_type *t);
 const struct cel_type *cel_type_elem(const struct cel_type *t); /* never NULL */
 const struct cel_type *cel_type_key(const struct cel_type *t);  /* never NULL */
 void cel_type_print(struct buf *out, const struct cel_type *t); /* "map(string, int)" */
@@ -164,8 +167,11 @@ enum cel_cost {
     COST_RESULT,   /* two tenths of what comes out (join) */
     COST_CONCAT,   /* texts: a tenth of what comes out */
     COST_COMPARE,  /* a tenth of the smaller */
-    COST_CROSS     /* size of one times size of the other */
+    COST_CROSS,    /* size of one times size of the other */
+    COST_ACCESS    /* COST_ACCESS_CHECK */
 };
+
+#define COST_ACCESS_CHECK 350000u /* as Kubernetes counts a question to the authorizer */
 
 struct cel_fn {
     const char *name;

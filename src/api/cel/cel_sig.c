@@ -5,6 +5,7 @@
  *
  *      b bool   i int   u uint   d double   s string   y bytes   n null   D dyn   t type
  *      T timestamp   R duration   Q quantity   P ip   C cidr   U url   F format   V semver
+ *      Z Authorizer   H PathCheck   G GroupCheck   J ResourceCheck   K Decision
  *      L<x> list(x)   M<k><v> map(k, v)   O<x> optional_type(x)   Y<x> type(x)
  *      A B E type parameters
  *
@@ -12,51 +13,22 @@
  */
 #include "cel_private.h"
 
+static const uint8_t letters[128] = {
+    ['b'] = CEL_BOOL,       ['i'] = CEL_INT,         ['u'] = CEL_UINT,
+    ['d'] = CEL_DOUBLE,     ['s'] = CEL_STRING,      ['y'] = CEL_BYTES,
+    ['n'] = CEL_NULL,       ['t'] = CEL_TYPE,        ['Y'] = CEL_TYPE,
+    ['T'] = CEL_TIMESTAMP,  ['R'] = CEL_DURATION,    ['Q'] = CEL_QUANTITY,
+    ['P'] = CEL_IP,         ['C'] = CEL_CIDR,        ['U'] = CEL_URL,
+    ['F'] = CEL_FORMAT,     ['V'] = CEL_SEMVER,      ['L'] = CEL_LIST,
+    ['M'] = CEL_MAP,        ['O'] = CEL_OPTIONAL,    ['Z'] = CEL_AUTHORIZER,
+    ['H'] = CEL_PATH_CHECK, ['G'] = CEL_GROUP_CHECK, ['J'] = CEL_RESOURCE_CHECK,
+    ['K'] = CEL_DECISION,
+};
+
+/* CEL_DYN for D and parameters: anything. */
 static enum cel_kind letter_kind(char c)
 {
-    switch (c) {
-    case 'b':
-        return CEL_BOOL;
-    case 'i':
-        return CEL_INT;
-    case 'u':
-        return CEL_UINT;
-    case 'd':
-        return CEL_DOUBLE;
-    case 's':
-        return CEL_STRING;
-    case 'y':
-        return CEL_BYTES;
-    case 'n':
-        return CEL_NULL;
-    case 't':
-    case 'Y':
-        return CEL_TYPE;
-    case 'T':
-        return CEL_TIMESTAMP;
-    case 'R':
-        return CEL_DURATION;
-    case 'Q':
-        return CEL_QUANTITY;
-    case 'P':
-        return CEL_IP;
-    case 'C':
-        return CEL_CIDR;
-    case 'U':
-        return CEL_URL;
-    case 'F':
-        return CEL_FORMAT;
-    case 'V':
-        return CEL_SEMVER;
-    case 'L':
-        return CEL_LIST;
-    case 'M':
-        return CEL_MAP;
-    case 'O':
-        return CEL_OPTIONAL;
-    default:
-        return CEL_DYN; /* D and parameters: anything */
-    }
+    return (enum cel_kind)letters[(unsigned char)c & 0x7F];
 }
 
 struct reader {

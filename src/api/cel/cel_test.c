@@ -286,7 +286,8 @@ static void test_conditions_of_webhooks_see_the_request(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         assert_int_equal(json_parse(&e->a, str_of(cases[i].conditions), NULL, &conditions, NULL),
                          0);
-        assert_int_equal(cel_match_conditions(&e->a, conditions, request, &err), cases[i].want);
+        const struct cel_admission_input in = {.request = request};
+        assert_int_equal(cel_match_conditions(&e->a, conditions, &in, &err), cases[i].want);
     }
     assert_string_equal(err.text, "expression 'object.metadata.labels['x'] == 'y'' resulted in "
                                   "error: no such key: x");

@@ -22,6 +22,11 @@ SIMPLE(cidr, CEL_CIDR);
 SIMPLE(url, CEL_URL);
 SIMPLE(format, CEL_FORMAT);
 SIMPLE(semver, CEL_SEMVER);
+SIMPLE(authorizer, CEL_AUTHORIZER);
+SIMPLE(path_check, CEL_PATH_CHECK);
+SIMPLE(group_check, CEL_GROUP_CHECK);
+SIMPLE(resource_check, CEL_RESOURCE_CHECK);
+SIMPLE(decision, CEL_DECISION);
 SIMPLE(error, CEL_ERROR);
 SIMPLE(list_dyn, CEL_LIST);
 SIMPLE(optional_dyn, CEL_OPTIONAL);
@@ -54,6 +59,13 @@ static const struct {
     [CEL_URL] = {"kubernetes.URL", "kubernetes.URL", &cel_type_url},
     [CEL_FORMAT] = {"kubernetes.NamedFormat", "kubernetes.NamedFormat", &cel_type_format},
     [CEL_SEMVER] = {"kubernetes.Semver", "kubernetes.Semver", &cel_type_semver},
+#define AUTHZ "kubernetes.authorization."
+    [CEL_AUTHORIZER] = {AUTHZ "Authorizer", AUTHZ "Authorizer", &cel_type_authorizer},
+    [CEL_PATH_CHECK] = {AUTHZ "PathCheck", AUTHZ "PathCheck", &cel_type_path_check},
+    [CEL_GROUP_CHECK] = {AUTHZ "GroupCheck", AUTHZ "GroupCheck", &cel_type_group_check},
+    [CEL_RESOURCE_CHECK] = {AUTHZ "ResourceCheck", AUTHZ "ResourceCheck", &cel_type_resource_check},
+    [CEL_DECISION] = {AUTHZ "Decision", AUTHZ "Decision", &cel_type_decision},
+#undef AUTHZ
     [CEL_ERROR] = {"error", "!error!", &cel_type_error},
 };
 
@@ -102,6 +114,23 @@ const struct cel_type *cel_type_map(struct arena *a, const struct cel_type *key,
     }
     *t = (struct cel_type){.kind = CEL_MAP, .key = key, .elem = elem};
     return t;
+}
+
+/* Depth is that of an expression. */
+const struct cel_type *cel_type_copy(struct arena *a, const struct cel_type *t)
+{
+    bool simple =
+        t->kind != CEL_LIST && t->kind != CEL_MAP && t->kind != CEL_OPTIONAL && t->kind != CEL_TYPE;
+    if (simple || !t->elem) {
+        return cel_type_simple(t->kind) && t->kind != CEL_OBJECT ? cel_type_simple(t->kind) : t;
+    }
+    struct cel_type *copy = arena_dup(a, t, sizeof(*t));
+    if (!copy) {
+        return &cel_type_error;
+    }
+    copy->elem = cel_type_copy(a, t->elem);
+    copy->key = t->key ? cel_type_copy(a, t->key) : NULL;
+    return copy;
 }
 
 const struct cel_type *cel_type_elem(const struct cel_type *t)

@@ -43,6 +43,11 @@ struct cel_value cel_bytes(struct str s)
     return (struct cel_value){.kind = CEL_BYTES, .n = (uint32_t)s.n, .s = s.p ? s.p : ""};
 }
 
+struct cel_value cel_lazy(void)
+{
+    return cel_of(CEL_DYN);
+}
+
 struct cel_value cel_null(void)
 {
     return cel_of(CEL_NULL);

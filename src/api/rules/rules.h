@@ -30,6 +30,9 @@ struct strategy {
 };
 
 extern const struct strategy
+    /* admission_policy.c */
+    rules_admission_policy,
+    rules_admission_policy_binding,
     /* apps.c */
     rules_controller_revision,
     rules_daemon_set, rules_stateful_set,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Configurations of webhooks (pkg/apis/admissionregistration/validation). */
-#include "api/cel/cel_admission.h"
 #include "api/name.h"
 #include "api/object.h"
+#include "api/rules/admission.h"
 #include "api/rules/rules.h"
 #include "base/mem.h"
 
@@ -81,73 +81,12 @@ static bool holds(const struct json *list, const char *text)
     return false;
 }
 
-static void rule(struct field_errors *e, const char *path, const struct json *rule)
-{
-    static const char *const operations[] = {"*", "CONNECT", "CREATE", "DELETE", "UPDATE", NULL};
-    static const char *const scopes[] = {"*", "Cluster", "Namespaced", NULL};
-    static const char *const lists[][2] = {{"operations", "operations"},
-                                           {"apiGroups", "API groups"},
-                                           {"apiVersions", "API versions"},
-                                           {"resources", "resources"}};
-    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-        const struct json *list = json_get(rule, lists[i][0]);
-        const char *p = rule_path(e, "%s.%s", path, lists[i][0]);
-        if (json_len(list) == 0) {
-            field_error(e, FIELD_REQUIRED, p, NULL, NULL);
-        } else if (i < 3 && json_len(list) > 1 && holds(list, "*")) {
-            field_error(e, FIELD_INVALID, p, list,
-                        rule_path(e, "if '*' is present, must not specify other %s", lists[i][1]));
-        }
-    }
-    int i = 0;
-    JSON_FOR_EACH (op, json_get(rule, "operations")) {
-        validate_one_of(e, rule_path(e, "%s.operations[%d]", path, i++), op, operations);
-    }
-    i = 0;
-    JSON_FOR_EACH (version, json_get(rule, "apiVersions")) {
-        if (!json_text(version).n) {
-            field_error(e, FIELD_REQUIRED, rule_path(e, "%s.apiVersions[%d]", path, i), NULL, NULL);
-        }
-        i++;
-    }
-    validate_one_of(e, rule_path(e, "%s.scope", path), json_get(rule, "scope"), scopes);
-}
-
 static void review_versions(struct field_errors *e, const char *path, const struct json *versions)
 {
     if (json_len(versions) == 0) {
         field_error(e, FIELD_REQUIRED, path, NULL, "must specify one of v1, v1beta1");
     } else if (!holds(versions, "v1") && !holds(versions, "v1beta1")) {
         field_error(e, FIELD_INVALID, path, versions, "must include at least one of v1, v1beta1");
-    }
-}
-
-static void expression(struct field_errors *e, const char *path, const struct json *text)
-{
-    const char *problem = cel_condition_problem(e->arena, json_text(text));
-    if (problem) {
-        field_error(e, FIELD_INVALID, path, text, problem);
-    }
-}
-
-static void conditions(struct field_errors *e, const char *path, const struct json *list)
-{
-    for (size_t i = 0; i < json_len(list); i++) {
-        const struct json *c = json_at(list, i);
-        const char *p = rule_path(e, "%s[%zu]", path, i);
-        if (rule_required(e, p, c, "expression")) {
-            expression(e, rule_path(e, "%s.expression", p), json_get(c, "expression"));
-        }
-        if (rule_required(e, p, c, "name")) {
-            rule_name(e, rule_path(e, "%s.name", p), json_get(c, "name"), name_check_qualified);
-        }
-        for (size_t k = 0; k < i; k++) {
-            if (json_equal(json_get(c, "name"), json_get(json_at(list, k), "name"))) {
-                field_error(e, FIELD_DUPLICATE, rule_path(e, "%s.name", p), json_get(c, "name"),
-                            NULL);
-                break;
-            }
-        }
     }
 }
 
@@ -161,7 +100,7 @@ static void hook(struct field_errors *e, const char *path, const struct json *h)
     int i = 0;
     client_config(e, rule_path(e, "%s.clientConfig", path), json_get(h, "clientConfig"));
     JSON_FOR_EACH (r, json_get(h, "rules")) {
-        rule(e, rule_path(e, "%s.rules[%d]", path, i++), r);
+        rule_of_operations(e, rule_path(e, "%s.rules[%d]", path, i++), r);
     }
     validate_one_of(e, rule_path(e, "%s.failurePolicy", path), json_get(h, "failurePolicy"),
                     failures);
@@ -185,7 +124,8 @@ static void hook(struct field_errors *e, const char *path, const struct json *h)
                             json_get(h, "namespaceSelector"));
     validate_label_selector(e, rule_path(e, "%s.objectSelector", path),
                             json_get(h, "objectSelector"));
-    conditions(e, rule_path(e, "%s.matchConditions", path), json_get(h, "matchConditions"));
+    rule_match_conditions(e, rule_path(e, "%s.matchConditions", path),
+                          json_get(h, "matchConditions"), NULL);
 }
 
 static void validate(struct field_errors *e, const struct json *obj, const struct json *old)
