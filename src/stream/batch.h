@@ -17,6 +17,7 @@
 #ifndef STREAM_BATCH_H
 #define STREAM_BATCH_H
 
+#include "base/map.h"
 #include "row.h"
 
 #define BATCH_ROWS 1024
@@ -30,6 +31,7 @@ struct shape_field {
 };
 
 struct shape {
+    struct map index; /* private: name to slot + 1 */
     struct shape_field *fields;
     uint32_t n, cap;
     bool whole;  /* some rule wants the whole event */
@@ -39,7 +41,8 @@ struct shape {
 
 void shape_init(struct shape *s);
 void shape_fini(struct shape *s);
-/* The slot of a field, added when it is new; -ENOMEM, -E_LIMIT (LIMIT_STREAM_FIELDS). */
+/* The slot of a field, added when it is new; -ENOMEM, -E_LIMIT (LIMIT_STREAM_FIELDS). The type of a
+ * field that is there stays, unless it was any. Batches made before keep their fewer columns. */
 int shape_add(struct shape *s, struct str name, enum value_type type);
 int shape_find(const struct shape *s, struct str name); /* slot or -1 */
 
@@ -101,8 +104,8 @@ static inline void batch_get(const struct batch *b, uint32_t slot, uint32_t row,
 }
 /* The row as a counted row of its own. NULL when memory is short. */
 struct row *batch_row(const struct batch *b, uint32_t row);
-/* Fills a column of the batch from values (one a row, in the batch's arena), typed where they allow
- * it. */
+/* Fills a column of the batch from values (one a row, in the batch's arena, VALUE_ABSENT where
+ * there is none), typed where they allow it. When the arena failed the column holds the values. */
 void column_from_values(struct batch *b, struct column *c, struct value *values);
 /* The row of a result as one object, spread columns merged in order, absent ones left out (or null
  * when `nulls`). */

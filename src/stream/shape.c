@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shapes: which fields the columns of a batch are; see batch.h. */
+#include "batch.h"
+
+#include "base/limits.h"
+#include "base/mem.h"
+
+void shape_init(struct shape *s)
+{
+    *s = (struct shape){.n = 0};
+    map_init(&s->index);
+}
+
+void shape_fini(struct shape *s)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        mem_free((char *)s->fields[i].name.p);
+    }
+    mem_free(s->fields);
+    map_fini(&s->index, NULL);
+    shape_init(s);
+}
+
+int shape_find(const struct shape *s, struct str name)
+{
+    return (int)(uintptr_t)map_get(&s->index, name) - 1;
+}
+
+static int reserve(struct shape *s)
+{
+    if (s->n < s->cap) {
+        return 0;
+    }
+    uint32_t cap = s->cap ? s->cap * 2 : 8;
+    struct shape_field *fields = mem_realloc(s->fields, cap * sizeof(*fields));
+    if (!fields) {
+        return -ENOMEM;
+    }
+    s->fields = fields;
+    s->cap = cap;
+    return 0;
+}
+
+int shape_add(struct shape *s, struct str name, enum value_type type)
+{
+    int slot = shape_find(s, name);
+    if (slot >= 0) {
+        if (s->fields[slot].type == VALUE_NULL) {
+            s->fields[slot].type = type;
+        }
+        return slot;
+    }
+    if (s->n >= LIMIT_STREAM_FIELDS) {
+        return -E_LIMIT;
+    }
+    char *text = mem_strndup(name.p, name.n);
+    if (!text || reserve(s) < 0 ||
+        map_put(&s->index, name, (void *)(uintptr_t)(s->n + 1), NULL) < 0) {
+        mem_free(text);
+        return -ENOMEM;
+    }
+    s->fields[s->n] = (struct shape_field){
+        .name = str_n(text, name.n), .type = type, .fallback = {.type = VALUE_ABSENT}};
+    return (int)s->n++;
+}
