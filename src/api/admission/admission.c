@@ -16,6 +16,7 @@ static const struct admission_plugin *const plugins[] = {
     &runtime_class_plugin,
     &escalation_plugin,
     &service_plugin,
+    &policy_plugin,
     &quota_plugin, /* counts what will be written */
 };
 

@@ -2,6 +2,7 @@
 /* What plug-ins remember: see state.h. */
 #include "api/admission/state.h"
 
+#include "api/admission/policy.h"
 #include "api/admission/quota.h"
 #include "api/admission/service.h"
 #include "api/alloc/service_alloc.h"
@@ -15,11 +16,16 @@ int admission_start(struct api_server *s, struct err *err)
         return rc;
     }
     s->admission.quota = quota_ledger_new(s);
-    return s->admission.quota ? 0 : err_set(err, -E_NOMEM, "out of memory");
+    if (!s->admission.quota) {
+        return err_set(err, -E_NOMEM, "out of memory");
+    }
+    s->admission.policies = policy_set_new(s, err);
+    return s->admission.policies ? 0 : -E_NOMEM;
 }
 
 void admission_stop(struct api_server *s)
 {
+    policy_set_free(TAKE_PTR(s->admission.policies));
     quota_ledger_free(TAKE_PTR(s->admission.quota));
     service_alloc_free(TAKE_PTR(s->admission.services));
 }

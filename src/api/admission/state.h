@@ -2,7 +2,8 @@
 /*
  * What plug-ins remember between writes: cluster IPs and node ports that are taken, and what quotas
  * count. It follows the newest state of the store, also what is not durable yet: handler.c tells of
- * every write that the store has accepted, and of every one that failed afterwards.
+ * every write that the store has accepted, and of every one that failed afterwards. Beside that,
+ * the policies that are in force, which follow what is durable.
  */
 #ifndef API_ADMISSION_STATE_H
 #define API_ADMISSION_STATE_H
@@ -14,12 +15,14 @@
 
 struct api_server;
 struct kind;
+struct policy_set;
 struct quota_ledger;
 struct service_alloc;
 
 struct admission_state {
     struct service_alloc *services;
     struct quota_ledger *quota;
+    struct policy_set *policies;
 };
 
 /* Reads what the store has. 0, or a negative code with err. */
