@@ -25,6 +25,7 @@ struct data_config { /* texts are copied */
     const char *dir;        /* definitions, checkpoints, caches; NULL: nothing is kept */
     const char *zone;       /* of windows and formats; NULL = UTC */
     const char *node;       /* name of this node; NULL without an API server */
+    uint16_t port;          /* of the REST interface: told to those who start trial runs */
     struct api_client *api; /* whose Streams, Tables and Rules run here; NULL = REST alone */
 };
 

@@ -58,6 +58,9 @@ const struct sink_ops *sink_find(struct str type);
 /* action: {"mqtt": {...}}. err names rule, index and kind. */
 int sink_open(struct data *d, const char *rule, uint32_t index, const struct json *action,
               struct sink **ret, struct err *err);
+/* The same with a kind that stands in no table; conf is its configuration (copied). */
+int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule, uint32_t index,
+                   const struct json *conf, struct sink **ret, struct err *err);
 /* Waits for nothing: what is queued in memory only is lost and counted (the caller flushed before).
  * NULL is fine. */
 void sink_close(struct sink *s);
@@ -69,6 +72,6 @@ void sink_take(struct sink *s, struct batch *results, bool single, bool nulls);
  * end when there is a cache, retryCount times (default 3) when not; others drop it, counted. */
 void sink_done(struct sink *s, uint64_t sequence, int code, const char *why);
 
-extern const struct sink_ops sink_file, sink_log, sink_memory, sink_mqtt, sink_nop, sink_rest;
+extern const struct sink_ops sink_file, sink_log_kind, sink_memory, sink_mqtt, sink_nop, sink_rest;
 
 #endif

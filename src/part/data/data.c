@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part itself: start, the clock of the engine, stop. */
+#include "data_private.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "io/file.h"
+#include "rest.h"
+#include "sink.h"
+#include "topics.h"
+
+#define CLOCK_MIN_MS 1
+#define CLOCK_MAX_MS (60 * 1000)
+
+/* ---- the clock ---- */
+
+void data_turn(struct data *d)
+{
+    int64_t now = wall_now().us;
+    (void)engine_advance(d->engine, now); /* out of memory: what was due is told by on_error */
+    int64_t next = engine_next(d->engine);
+    if (next == INT64_MAX) {
+        io_timer_stop(&d->clock);
+        return;
+    }
+    int64_t ms = (next - now + 999) / 1000;
+    io_timer_start(&d->clock, MAX_OF(CLOCK_MIN_MS, MIN_OF(ms, CLOCK_MAX_MS)), 0);
+}
+
+static void on_clock(void *arg)
+{
+    data_turn(arg);
+}
+
+/* ---- start ---- */
+
+static void on_rule_error(void *arg, struct rule *rule, const struct err *err)
+{
+    data_rule_failed(arg, rule, err);
+}
+
+static void on_use(void *arg, struct engine_stream *s, bool used)
+{
+    data_stream_used(arg, s, used);
+}
+
+static int open_store(struct data *d, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = d->dir ? mem_printf("%s/data.db", d->dir) : NULL;
+    if (d->dir && !path) {
+        return err_sys(err, -E_NOMEM, "open the store");
+    }
+    int rc = d->dir ? dir_make(d->dir, 0700, err) : 0;
+    const struct store_opts opts = {.path = path, .history_count = 16, .history_bytes = 64 << 10};
+    return rc < 0 ? rc : store_open(d->loop, &opts, &d->store, err);
+}
+
+static int open_engine(struct data *d, struct err *err)
+{
+    const struct engine_options opts = {
+        .zone = d->zone, .on_error = on_rule_error, .on_use = on_use, .arg = d};
+    return engine_new(&opts, wall_now().us, &d->engine, err);
+}
+
+static int copy_texts(struct data *d, const struct data_config *cfg)
+{
+    d->dir = mem_strdup(cfg->dir);
+    d->zone = mem_strdup(cfg->zone);
+    d->node = mem_strdup(cfg->node);
+    return (cfg->dir && !d->dir) || (cfg->zone && !d->zone) || (cfg->node && !d->node) ? -E_NOMEM
+                                                                                       : 0;
+}
+
+static void free_parts(struct data *d)
+{
+    io_timer_stop(&d->clock);
+    rest_tests_free(d);
+    data_rules_free(d);
+    data_streams_free(d);
+    engine_free(TAKE_PTR(d->engine));
+    topics_free(TAKE_PTR(d->topics));
+}
+
+static void free_data(struct data *d)
+{
+    mem_free(d->dir);
+    mem_free(d->zone);
+    mem_free(d->node);
+    mem_free(d);
+}
+
+static void on_abandoned(void *arg, int code)
+{
+    (void)code; /* the failure that ended the start is what counts */
+    free_data(arg);
+}
+
+int data_start(const struct data_config *cfg, struct data **ret, struct err *err)
+{
+    struct data *d = mem_zalloc(sizeof(*d));
+    if (!d) {
+        return err_sys(err, -E_NOMEM, "start the rules");
+    }
+    d->loop = cfg->loop;
+    d->started = wall_now();
+    d->port = cfg->port;
+    io_timer_init(d->loop, &d->clock, on_clock, d);
+    int rc = copy_texts(d, cfg);
+    rc = rc < 0 ? err_sys(err, rc, "start the rules") : open_store(d, err);
+    rc = rc < 0 ? rc : open_engine(d, err);
+    if (rc == 0) {
+        d->topics = topics_new(d->loop);
+        rc = d->topics ? 0 : err_sys(err, -E_NOMEM, "start the rules");
+    }
+    if (rc < 0) {
+        free_parts(d);
+        if (d->store) {
+            store_close(TAKE_PTR(d->store), on_abandoned, d);
+        } else {
+            free_data(d);
+        }
+        return rc;
+    }
+    data_streams_load(d);
+    data_rules_load(d);
+    data_turn(d);
+    *ret = d;
+    return 0;
+}
+
+/* ---- stop: rules first, then what waits in the sinks, the store last ---- */
+
+static void on_store_closed(void *arg, int code)
+{
+    struct data *d = arg;
+    if (code < 0) {
+        log_error("close the store: %s", err_text(code));
+    }
+    void (*stopped)(void *) = d->stopped;
+    void *stopped_arg = d->stopped_arg;
+    free_data(d);
+    if (stopped) {
+        stopped(stopped_arg);
+    }
+}
+
+static void on_flushed(void *arg)
+{
+    struct data *d = arg;
+    if (--d->flushing == 0) {
+        free_parts(d);
+        store_close(TAKE_PTR(d->store), on_store_closed, d);
+    }
+}
+
+void data_stop(struct data *d, int64_t grace_ms, void (*done)(void *arg), void *arg)
+{
+    d->stopping = true;
+    d->stopped = done;
+    d->stopped_arg = arg;
+    d->flushing = 1;
+    MAP_FOR_EACH (slot, &d->rules) {
+        struct data_rule *r = slot->value;
+        data_rule_save(r);
+        if (r->rule) {
+            rule_stop(r->rule);
+        }
+        for (uint32_t i = 0; i < r->n_sinks; i++) {
+            d->flushing++;
+            sink_flush(r->sinks[i], grace_ms, on_flushed, d);
+        }
+    }
+    on_flushed(d);
+}
+
+void data_handle(struct data *d, struct http_exchange *x)
+{
+    rest_handle(d, x);
+}

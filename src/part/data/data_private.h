@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the part share: the part itself, its streams, its rules.
+ *
+ * Invariants:
+ *  1. What REST acknowledged is in the store: an answer waits for data_keep().
+ *  2. A source is open exactly while a running rule reads its stream (engine's on_use).
+ *  3. The engine's clock is moved by data_turn() alone, before every delivery and when it is due.
+ */
+#ifndef PART_DATA_DATA_PRIVATE_H
+#define PART_DATA_DATA_PRIVATE_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "codec/json.h"
+#include "data.h"
+#include "io/loop.h"
+#include "store/store.h"
+#include "stream/engine/engine.h"
+
+struct sink;
+struct source;
+struct topics;
+
+struct data {
+    struct io_loop *loop;
+    char *dir, *zone, *node;
+    struct engine *engine;
+    struct store *store;
+    struct topics *topics;
+    struct map streams; /* name -> struct data_stream; streams and tables share the names */
+    struct map rules;   /* id -> struct data_rule */
+    struct map tests;   /* id -> struct rule_test (rest_test.c) */
+    struct io_timer clock;
+    struct wall started;
+    uint16_t port; /* of the REST interface */
+    bool stopping;
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+    unsigned flushing; /* sinks that are flushed while the part stops */
+};
+
+struct data_stream {
+    struct data *data;
+    struct engine_stream *stream;
+    struct source *source; /* NULL while no rule runs over it */
+    char *trouble;         /* why the source could not be opened; heap; NULL */
+};
+
+enum data_rule_state { RULE_STOPPED, RULE_RUNNING, RULE_FAILED, RULE_STATE_NR };
+
+struct data_rule {
+    struct data *data;
+    char *id;
+    char *text;         /* the definition as given; heap */
+    struct arena arena; /* of json */
+    struct json *json;
+    struct rule *rule; /* NULL when it could not be planned */
+    struct sink **sinks;
+    uint32_t n_sinks;
+    enum data_rule_state state;
+    bool triggered; /* is to run after a restart of the process */
+    bool nulls;     /* sendNilField */
+    bool inherits;  /* `inherited` is the state of the rule that this one replaced */
+    struct value inherited;
+    char *reason;     /* why it is stopped or failed; heap; NULL */
+    uint64_t errors;  /* rows that failed */
+    char *last_error; /* heap; NULL */
+    struct wall started, stopped, last_error_at;
+    struct io_timer checkpoint;
+    struct store_req saving; /* of the checkpoint under way */
+    bool saving_now;
+};
+
+/* ---- the clock (data.c) ---- */
+
+void data_turn(struct data *d); /* the engine's time becomes now; the next wake-up is arranged */
+
+/* ---- what is kept (keep.c) ---- */
+
+/* Ends an answer that waited for the store: code 0, or why the write did not happen. Comes once, on
+ * the loop, also at once when nothing can be kept. */
+typedef void data_kept_fn(void *arg, int code, const char *text);
+/* Writes value under "group//name" (value.p NULL: deletes), then done. done may be NULL. */
+void data_keep(struct data *d, const char *group, struct str name, struct str value,
+               data_kept_fn *done, void *arg);
+/* Calls fn for everything kept in a group, in order of names; name and value are borrowed. */
+void data_kept_each(struct data *d, const char *group,
+                    void (*fn)(struct data *d, struct str name, struct str value));
+struct str data_kept(struct data *d, const char *group, struct str name); /* p NULL = nothing */
+
+/* ---- streams and tables (streams.c) ---- */
+
+/* CREATE ... of a stream or table, not yet kept. replace: an existing one gets the definition. */
+int data_define(struct data *d, struct str ddl, bool replace, const char **ret_name,
+                struct err *err);
+/* "rules r1, r2 read it" as -E_CONFLICT unless force. */
+int data_drop(struct data *d, struct str name, bool table, struct err *err);
+void data_streams_load(struct data *d);
+void data_streams_free(struct data *d);
+void data_stream_used(struct data *d, struct engine_stream *s, bool used);
+
+/* ---- rules (rules.c) ---- */
+
+/* Plans a rule of JSON text {id, sql, actions, options}; name, when not empty, must be its id or
+ * becomes it. Not yet kept, not started. -E_EXISTS unless replace. */
+int data_rule_define(struct data *d, struct str text, struct str name, bool replace,
+                     struct data_rule **ret, struct err *err);
+/* Plans and checks without adding. *ret_streams (may be NULL): names of the sources, in arena. */
+int data_rule_check(struct data *d, struct str text, struct arena *a, struct json **ret_streams,
+                    struct err *err);
+int data_rule_start(struct data_rule *r, struct err *err);
+void data_rule_stop(struct data_rule *r, const char *reason); /* reason is copied; NULL = by hand */
+void data_rule_drop(struct data_rule *r);
+void data_rule_forget(struct data_rule *r); /* of a stopped rule: starts with an empty state */
+struct data_rule *data_rule_find(struct data *d, struct str id);
+const char *data_rule_state_name(const struct data_rule *r); /* "running", "stopped", ... */
+/* eKuiper's status object. */
+struct json *data_rule_status(struct data_rule *r, struct arena *a);
+void data_rules_load(struct data *d);
+void data_rules_free(struct data *d);
+void data_rule_failed(struct data *d, struct rule *rule, const struct err *err);
+/* Writes the checkpoint of a rule with qos > 0 that runs; ends by itself. */
+void data_rule_save(struct data_rule *r);
+/* "options" of a rule; durations are milliseconds or Go's text. */
+int data_rule_options(const struct json *options, struct rule_options *ret, struct err *err);
+
+#endif

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules of the part: a definition in eKuiper's JSON form, its plan in the engine, its sinks, its
+ * life.
+ *
+ *              define                    start
+ *     (text) ----------> STOPPED <----------------> RUNNING
+ *        |                  ^          stop            |
+ *        | cannot be planned|  start works             | a sink cannot be opened
+ *        v                  |                          v
+ *      FAILED --------------+<---------------------- FAILED
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "data_private.h"
+#include "sink.h"
+#include "stream/expr/expr.h"
+
+/* ---- options ---- */
+
+/* Milliseconds as a number, or Go's text. */
+static int read_duration(const struct json *j, const char *name, int64_t *ret_us, struct err *err)
+{
+    if (!j) {
+        return 0;
+    }
+    if (json_is(j, JSON_STRING)) {
+        if (duration_parse(json_text(j), ret_us) < 0) {
+            return err_set(err, -E_INVAL, "option %s: '%s' is not a duration such as \"10s\"", name,
+                           json_cstr(j, ""));
+        }
+        return 0;
+    }
+    int64_t ms = json_i64(j, -1);
+    if (ms < 0 || ms > INT64_MAX / 1000) {
+        return err_set(err, -E_INVAL, "option %s: not a duration", name);
+    }
+    *ret_us = ms * 1000;
+    return 0;
+}
+
+int data_rule_options(const struct json *o, struct rule_options *ret, struct err *err)
+{
+    int64_t qos = json_i64(json_get(o, "qos"), 0);
+    int64_t memory = json_i64(json_get(o, "memoryLimit"), 0);
+    if (qos < 0 || qos > 2) {
+        return err_set(err, -E_INVAL, "option qos: %lld is not 0, 1 or 2", (long long)qos);
+    }
+    if (memory < 0) {
+        return err_set(err, -E_INVAL, "option memoryLimit: not a number of bytes");
+    }
+    *ret = (struct rule_options){
+        .event_time = json_true(json_get(o, "isEventTime"), false),
+        .send_error = json_true(json_get(o, "sendError"), false),
+        .send_nil = json_true(json_get(o, "sendNilField"), false),
+        .send_meta = json_true(json_get(o, "sendMetaToSink"), false),
+        .qos = (uint32_t)qos,
+        .memory_limit = (size_t)memory,
+        .zone = json_cstr(json_get(o, "timezone"), NULL),
+    };
+    const struct {
+        const char *name;
+        int64_t *to;
+    } durations[] = {
+        {"lateTolerance", &ret->late_tolerance_us},
+        {"idleTimeout", &ret->idle_timeout_us},
+        {"allowedLateness", &ret->allowed_lateness_us},
+        {"checkpointInterval", &ret->checkpoint_us},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
+        int rc =
+            read_duration(json_get(o, durations[i].name), durations[i].name, durations[i].to, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* ---- definitions ---- */
+
+static void close_sinks(struct data_rule *r)
+{
+    for (uint32_t i = 0; i < r->n_sinks; i++) {
+        sink_close(r->sinks[i]);
+    }
+    mem_free(TAKE_PTR(r->sinks));
+    r->n_sinks = 0;
+}
+
+static void free_rule(void *p)
+{
+    struct data_rule *r = p;
+    if (r) {
+        io_timer_stop(&r->checkpoint);
+        store_req_cancel(&r->saving);
+        rule_free(r->rule);
+        close_sinks(r);
+        arena_fini(&r->arena);
+        mem_free(r->id);
+        mem_free(r->text);
+        mem_free(r->reason);
+        mem_free(r->last_error);
+        mem_free(r);
+    }
+}
+
+static void on_result(void *arg, struct rule *rule, struct batch *results, bool single,
+                      const struct window_range *range)
+{
+    struct data_rule *r = arg;
+    (void)rule;
+    (void)range;
+    for (uint32_t i = 0; i < r->n_sinks; i++) {
+        sink_take(r->sinks[i], results, single, r->nulls);
+    }
+}
+
+static int check_actions(const struct json *actions, struct err *err)
+{
+    if (json_len(actions) == 0 || !json_is(actions, JSON_ARRAY)) {
+        return err_set(err, -E_INVAL, "invalid rule json: must specify actions");
+    }
+    JSON_FOR_EACH (action, actions) {
+        JSON_FOR_EACH_MEMBER (m, action) {
+            if (!sink_find(str_n(m->key, m->key_n))) {
+                return err_set(err, -E_INVAL, "unknown action type '%s'", m->key);
+            }
+        }
+        if (json_len(action) == 0 || !json_is(action, JSON_OBJECT)) {
+            return err_set(err, -E_INVAL, "invalid action: an action is {\"kind\": {...}}");
+        }
+    }
+    return 0;
+}
+
+/* Reads the text into r: everything but the plan. */
+static int read_rule(struct data_rule *r, struct str text, struct str name, struct err *err)
+{
+    int rc = json_parse(&r->arena, text, NULL, &r->json, err);
+    if (rc < 0) {
+        return err_wrap(err, rc, "parse rule");
+    }
+    struct str id = json_text(json_get(r->json, "id"));
+    id = id.n == 0 ? json_text(json_get(r->json, "name")) : id;
+    id = name.n > 0 ? name : id;
+    if (id.n == 0) {
+        return err_set(err, -E_INVAL, "missing rule id");
+    }
+    if (json_get(r->json, "graph")) {
+        return err_set(err, -E_NOTSUP, "graph rules are not supported: write the rule in SQL");
+    }
+    r->id = mem_strndup(id.p, id.n);
+    r->text = mem_strndup(text.p, text.n);
+    r->triggered = json_true(json_get(r->json, "triggered"), true);
+    r->nulls = json_path_true(r->json, "options.sendNilField", false);
+    return r->id && r->text ? check_actions(json_get(r->json, "actions"), err)
+                            : err_sys(err, -E_NOMEM, "define a rule");
+}
+
+static int plan_rule(struct data_rule *r, struct err *err)
+{
+    struct rule_options opts;
+    int rc = data_rule_options(json_get(r->json, "options"), &opts, err);
+    struct str sql = json_text(json_get(r->json, "sql"));
+    if (rc == 0 && sql.n == 0) {
+        rc = err_set(err, -E_INVAL, "missing rule SQL");
+    }
+    return rc < 0
+               ? rc
+               : rule_new(r->data->engine, str_of(r->id), sql, &opts, on_result, r, &r->rule, err);
+}
+
+/* Out of the map, with its checkpoint left where it is. */
+static void take_out(struct data_rule *r)
+{
+    struct data *d = r->data;
+    struct str id = str_of(r->id);
+    data_rule_stop(r, NULL);
+    free_rule(map_del(&d->rules, id));
+}
+
+static void on_checkpoint(void *arg);
+
+static struct data_rule *rule_object(struct data *d)
+{
+    struct data_rule *r = mem_zalloc(sizeof(*r));
+    if (r) {
+        r->data = d;
+        arena_init(&r->arena, 0);
+        io_timer_init(d->loop, &r->checkpoint, on_checkpoint, r);
+    }
+    return r;
+}
+
+int data_rule_define(struct data *d, struct str text, struct str name, bool replace,
+                     struct data_rule **ret, struct err *err)
+{
+    struct data_rule *r = rule_object(d);
+    if (!r) {
+        return err_sys(err, -E_NOMEM, "define a rule");
+    }
+    int rc = read_rule(r, text, name, err);
+    struct data_rule *old = rc == 0 ? data_rule_find(d, str_of(r->id)) : NULL;
+    if (old && !replace) {
+        rc = err_set(err, -E_EXISTS, "rule %s already exists", r->id);
+    }
+    if (old && rc == 0) { /* it must plan before the old one is given up */
+        rc = data_rule_check(d, text, &r->arena, NULL, err);
+    }
+    if (old && rc == 0) {
+        r->inherits = old->rule && old->state == RULE_RUNNING &&
+                      rule_save(old->rule, &r->arena, &r->inherited) == 0;
+        take_out(old);
+    }
+    rc = rc < 0 ? rc : plan_rule(r, err);
+    if (rc == 0 && map_put(&d->rules, str_of(r->id), r, NULL) < 0) {
+        rc = err_sys(err, -E_NOMEM, "define a rule");
+    }
+    if (rc < 0) {
+        free_rule(r);
+        return rc;
+    }
+    *ret = r;
+    return 0;
+}
+
+int data_rule_check(struct data *d, struct str text, struct arena *a, struct json **ret_streams,
+                    struct err *err)
+{
+    struct data_rule *r = rule_object(d);
+    if (!r) {
+        return err_sys(err, -E_NOMEM, "check a rule");
+    }
+    int rc = read_rule(r, text, STR_LIT("\001check"), err); /* a name that no rule can have */
+    rc = rc < 0 ? rc : plan_rule(r, err);
+    if (rc == 0 && ret_streams) {
+        *ret_streams = json_array(a);
+        const char *name;
+        for (uint32_t i = 0; (name = rule_stream(r->rule, i)); i++) {
+            json_push(*ret_streams, json_string(a, name));
+        }
+    }
+    free_rule(r);
+    return rc;
+}
+
+struct data_rule *data_rule_find(struct data *d, struct str id)
+{
+    return map_get(&d->rules, id);
+}
+
+void data_rule_drop(struct data_rule *r)
+{
+    data_keep(r->data, "checkpoints", str_of(r->id), STR_NULL, NULL, NULL);
+    take_out(r);
+}
+
+void data_rule_forget(struct data_rule *r)
+{
+    r->inherits = false;
+}
+
+/* ---- checkpoints ---- */
+
+static void on_saved(struct store_req *req, int code, const char *text)
+{
+    struct data_rule *r = CONTAINER_OF(req, struct data_rule, saving);
+    r->saving_now = false;
+    if (code < 0) {
+        log_warn("checkpoint of rule %s: %s, ignoring", r->id, text ? text : err_text(code));
+    }
+}
+
+void data_rule_save(struct data_rule *r)
+{
+    if (r->state != RULE_RUNNING || json_path_i64(r->json, "options.qos", 0) < 1 || r->saving_now) {
+        return;
+    }
+    struct arena a;
+    struct value state;
+    struct buf b = BUF_INIT;
+    arena_init(&a, 0);
+    CLEANUP(mem_freep) char *key = mem_printf("checkpoints//%s", r->id);
+    const struct store_put_opts any = {.expected_rev = STORE_ANY_REV};
+    r->saving = (struct store_req){.done = on_saved};
+    if (key && rule_save(r->rule, &a, &state) == 0 && value_print_json(&b, &state) == 0 &&
+        store_put(r->data->store, &r->saving, str_of(key), buf_str(&b), &any) == 0) {
+        r->saving_now = true;
+    } else {
+        log_warn("checkpoint of rule %s: not written, ignoring", r->id);
+    }
+    buf_fini(&b);
+    arena_fini(&a);
+}
+
+static void on_checkpoint(void *arg)
+{
+    data_rule_save(arg);
+}
+
+/* An edited rule goes on with what its predecessor knew, where the parts are the same. */
+static void inherit(struct data_rule *r)
+{
+    struct err err;
+    uint32_t kept;
+    r->inherits = false;
+    if (rule_load(r->rule, &r->inherited, &kept, &err) < 0) {
+        log_warn("state of rule %s: %s, starting empty", r->id, err.text);
+    }
+}
+
+static void load_checkpoint(struct data_rule *r)
+{
+    if (r->inherits) {
+        inherit(r);
+        return;
+    }
+    struct str saved = data_kept(r->data, "checkpoints", str_of(r->id));
+    struct arena a;
+    struct json *j;
+    struct err err;
+    uint32_t kept;
+    if (!saved.p || json_path_i64(r->json, "options.qos", 0) < 1) {
+        return;
+    }
+    arena_init(&a, 0);
+    int rc = json_parse(&a, saved, NULL, &j, &err);
+    if (rc == 0) {
+        struct value v = value_from_json(&a, j);
+        rc = rule_load(r->rule, &v, &kept, &err);
+    }
+    if (rc < 0) {
+        log_warn("checkpoint of rule %s: %s, starting empty", r->id, err.text);
+    }
+    arena_fini(&a);
+}
+
+/* ---- life ---- */
+
+static int open_sinks(struct data_rule *r, struct err *err)
+{
+    const struct json *actions = json_get(r->json, "actions");
+    uint32_t n = 0, i = 0;
+    JSON_FOR_EACH (action, actions) {
+        n += (uint32_t)json_len(action);
+    }
+    r->sinks = mem_zalloc(n * sizeof(struct sink *));
+    if (!r->sinks) {
+        return err_sys(err, -E_NOMEM, "start rule %s", r->id);
+    }
+    JSON_FOR_EACH (action, actions) {
+        JSON_FOR_EACH_MEMBER (m, action) {
+            struct json *one = json_object(&r->arena);
+            json_set_n(one, str_n(m->key, m->key_n), m->value);
+            int rc = sink_open(r->data, r->id, i++, one, &r->sinks[r->n_sinks], err);
+            if (rc < 0) {
+                return rc;
+            }
+            r->n_sinks++;
+        }
+    }
+    return 0;
+}
+
+static void told(struct data_rule *r, enum data_rule_state state, const char *reason)
+{
+    mem_free(r->reason);
+    r->reason = mem_strdup(reason);
+    r->state = state;
+}
+
+int data_rule_start(struct data_rule *r, struct err *err)
+{
+    if (r->state == RULE_RUNNING) {
+        return 0;
+    }
+    int rc = r->rule ? 0 : plan_rule(r, err);
+    rc = rc < 0 ? rc : open_sinks(r, err);
+    if (rc == 0) {
+        load_checkpoint(r);
+        rc = rule_start(r->rule, err);
+    }
+    if (rc < 0) {
+        close_sinks(r);
+        told(r, RULE_FAILED, err->text);
+        return rc;
+    }
+    told(r, RULE_RUNNING, NULL);
+    r->started = wall_now();
+    int64_t interval_us = INT64_C(300) * 1000 * 1000;
+    (void)read_duration(json_path(r->json, "options.checkpointInterval"), "", &interval_us,
+                        NULL); /* checked when it was defined */
+    if (json_path_i64(r->json, "options.qos", 0) > 0) {
+        int64_t ms = MAX_OF(interval_us / 1000, 1);
+        io_timer_start(&r->checkpoint, ms, ms);
+    }
+    data_turn(r->data);
+    return 0;
+}
+
+void data_rule_stop(struct data_rule *r, const char *reason)
+{
+    if (r->state == RULE_RUNNING) {
+        data_rule_save(r);
+        io_timer_stop(&r->checkpoint);
+        rule_stop(r->rule);
+        close_sinks(r);
+        r->stopped = wall_now();
+    }
+    told(r, RULE_STOPPED, reason ? reason : "canceled manually");
+}
+
+void data_rule_failed(struct data *d, struct rule *rule, const struct err *err)
+{
+    struct data_rule *r = data_rule_find(d, str_of(rule_id(rule)));
+    log_debug("rule %s: %s", rule_id(rule), err->text);
+    if (r && r->rule == rule) {
+        r->errors++;
+        mem_free(r->last_error);
+        r->last_error = mem_strdup(err->text);
+        r->last_error_at = wall_now();
+    }
+}
+
+/* A rule that cannot be planned any more is kept as it is, with the reason. */
+static void load_broken(struct data *d, struct str id, struct str text, const struct err *err)
+{
+    log_error("rule " STR_FMT ": %s", STR_ARG(id), err->text);
+    struct data_rule *r = rule_object(d);
+    if (!r) {
+        return;
+    }
+    (void)json_parse(&r->arena, text, NULL, &r->json, NULL); /* shown as text in any case */
+    r->id = mem_strndup(id.p, id.n);
+    r->text = mem_strndup(text.p, text.n);
+    told(r, RULE_FAILED, err->text);
+    if (!r->id || !r->text || map_put(&d->rules, id, r, NULL) < 0) {
+        free_rule(r);
+    }
+}
+
+static void load_rule(struct data *d, struct str id, struct str text)
+{
+    struct data_rule *r = NULL;
+    struct err err;
+    if (data_rule_define(d, text, id, false, &r, &err) < 0) {
+        load_broken(d, id, text, &err);
+    } else if (r->triggered && data_rule_start(r, &err) < 0) {
+        log_error("start rule %s: %s", r->id, err.text);
+    }
+}
+
+void data_rules_load(struct data *d)
+{
+    data_kept_each(d, "rules", load_rule);
+}
+
+void data_rules_free(struct data *d)
+{
+    map_fini(&d->rules, free_rule);
+}
