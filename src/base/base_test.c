@@ -14,6 +14,7 @@
 #include "metrics.h"
 #include "sm.h"
 #include "clock.h"
+#include "crc.h"
 
 static void errors_read_as_sentences(void **state)
 {
@@ -205,6 +206,18 @@ static void states_move_along_the_table(void **state)
     assert_string_equal(sm_name(&m), "busy");
 }
 
+static void checksums_are_the_same_with_and_without_the_instruction(void **state)
+{
+    char bytes[300];
+    assert_int_equal(crc32c(0, "123456789", 9), 0xE3069283); /* RFC 3720's kind of check value */
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (char)(i * 7);
+        uint32_t whole = crc32c(0, bytes, i + 1);
+        assert_int_equal(whole, crc32c_portable(0, bytes, i + 1));
+        assert_int_equal(whole, crc32c(crc32c(0, bytes, i / 2), bytes + i / 2, i + 1 - i / 2));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +232,7 @@ int main(void)
         cmocka_unit_test(lists_link_and_unlink),
         cmocka_unit_test(metrics_print_with_their_help),
         cmocka_unit_test(states_move_along_the_table),
+        cmocka_unit_test(checksums_are_the_same_with_and_without_the_instruction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
