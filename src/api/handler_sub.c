@@ -135,7 +135,9 @@ static void scale_write(struct handler_op *op)
     if (op->kind->generation) {
         json_set_int(obj_meta(obj), "generation", obj_generation(obj) + 1);
     }
-    admission_validate(op, obj, scale_submit);
+    if (handler_track(op, obj) && handler_check_rules(op, obj, op->old)) {
+        admission_validate(op, obj, scale_submit);
+    }
 }
 
 static void scale(struct handler_op *op)

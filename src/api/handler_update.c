@@ -163,13 +163,12 @@ bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
     if (code == 0) {
         return true;
     }
-    if (code == -E_INVALID) {
-        const char *text = arena_printf(op->arena,
-                                        "the server rejected our request due to an error "
-                                        "in our request: %s",
-                                        err.text);
-        struct status_about about = handler_about(op);
-        handler_fail(op, status_failure(op->arena, 422, "Invalid", text, &about));
+    if (code == -E_INVALID) { /* as in Kubernetes: neither whose patch it is nor why */
+        struct json *status =
+            status_failure(op->arena, 422, "Invalid",
+                           "the server rejected our request due to an error in our request", NULL);
+        json_set(status, "details", json_object(op->arena));
+        handler_fail(op, status);
     } else {
         handler_fail_code(op, code, *err.text ? err.text : err_text(code));
     }

@@ -222,3 +222,31 @@ def test_what_costs_too_much_is_stopped(force, k):
     loop = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"
     force({"expression": f"{loop}.all(a, {loop}.all(b, {loop}.all(c, {loop}.all(d, {loop}.all(e, {loop}.all(f, true))))))"})
     until("the policy is in force", lambda: "cost limit exceeded" in dry(k, "x"), pause=0.05)
+
+
+def test_types_are_checked(api, ns):
+    """What a kind's type says to an expression stands in the status; the policy counts nevertheless."""
+    made = policy(f"{ns}-typed", "object.spec.replicas > 1 && object.metadata.labels['a'] == 'b'",
+                  {"expression": "object.spec.replica > 1", "messageExpression": "object.spec.nope"},
+                  "object.spec.template.spec.containers.all(c, c.image.contains(variables.tag)) && params.data['x'] == 'y'",
+                  resources=("deployments", "replicasets"), groups=("apps",), paramKind={"apiVersion": "v1", "kind": "ConfigMap"},
+                  variables=[{"name": "tag", "expression": "object.spec.bad"}])
+    name = api.post(POLICIES, made)["metadata"]["name"]
+    status = until("types are checked", lambda: api.get(f"{POLICIES}/{name}").get("status", {}).get("typeChecking") and
+                   api.get(f"{POLICIES}/{name}")["status"])
+    assert status["observedGeneration"] == 1
+    def told(kind, text, expression, column):
+        return (f"apps/v1, Kind={kind}: ERROR: <input>:1:{column}: undefined field '{text}'\n | {expression}\n | "
+                + "." * (column - 1) + "^\n")
+    assert status["typeChecking"]["expressionWarnings"] == [
+        {"fieldRef": "spec.validations[1].expression",
+         "warning": told("Deployment", "replica", "object.spec.replica > 1", 12) + "\n" +
+                    told("ReplicaSet", "replica", "object.spec.replica > 1", 12)},
+        {"fieldRef": "spec.validations[1].messageExpression",
+         "warning": told("Deployment", "nope", "object.spec.nope", 12) + "\n" + told("ReplicaSet", "nope", "object.spec.nope", 12)}]
+    made["metadata"]["resourceVersion"] = api.get(f"{POLICIES}/{name}")["metadata"]["resourceVersion"]
+    made["spec"]["validations"] = [{"expression": "object.spec.replicas > 1"}]
+    assert api.put(f"{POLICIES}/{name}", made)["metadata"]["generation"] == 2
+    until("types are checked again", lambda: api.get(f"{POLICIES}/{name}")["status"] ==
+          {"observedGeneration": 2, "typeChecking": {}})
+    api.delete(f"{POLICIES}/{name}")

@@ -13,6 +13,7 @@
 
 #include "api/apply/field_set.h"
 #include "api/apply/last_applied.h"
+#include "api/apply/walk.h"
 #include "api/object.h"
 
 static struct arena arena;
@@ -164,6 +165,38 @@ static void another_value_of_anothers_field_is_a_conflict(void **state)
     assert_string_equal(
         apply_conflict_text(&arena, &conflicts),
         "Apply failed with 1 conflict: conflict with \"upd\" using apps/v1: .spec.replicas");
+}
+
+static void lists_are_merged_in_the_order_of_both(void **state)
+{
+    static const struct {
+        const char *live, *config, *merged;
+    } cases[] = {
+        {"a", "b", "ab"},     {"ab", "c", "abc"},     {"abc", "cb", "acb"}, {"ab", "ca", "cab"},
+        {"axb", "ba", "xba"}, {"ayb", "abc", "aybc"}, {"", "ab", "ab"},     {"ab", "", "ab"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct json *sides[2] = {json_object(&arena), json_object(&arena)};
+        const char *texts[2] = {cases[i].live, cases[i].config};
+        for (size_t side = 0; side < 2; side++) {
+            struct json *spec = json_ensure_object(sides[side], "spec");
+            spec = json_ensure_object(json_ensure_object(spec, "template"), "spec");
+            struct json *list = json_set(spec, "containers", json_array(&arena));
+            for (const char *c = texts[side]; *c; c++) {
+                json_set(json_push(list, json_object(&arena)), "name",
+                         json_string_n(&arena, str_n(c, 1)));
+            }
+        }
+        struct apply_request r = request("m", false);
+        struct json *out = walk_merge(&arena, r.kind, sides[0], sides[1]);
+        char names[8] = "";
+        size_t n = 0;
+        JSON_FOR_EACH (item, json_path(out, "spec.template.spec.containers")) {
+            names[n++] = json_cstr(json_get(item, "name"), "?")[0];
+        }
+        assert_string_equal(names, cases[i].merged);
+    }
 }
 
 static void the_same_value_is_shared_and_force_takes(void **state)
@@ -401,6 +434,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_managers_share_a_list_by_its_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(another_value_of_anothers_field_is_a_conflict, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(lists_are_merged_in_the_order_of_both, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_value_is_shared_and_force_takes, setup, teardown),
         cmocka_unit_test_setup_teardown(applying_again_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_zero_is_a_wish, setup, teardown),

@@ -254,32 +254,50 @@ void walk_compare(struct arena *a, const struct kind *k, const struct json *old,
 static struct json *merge(struct arena *a, struct typing t, const struct json *live,
                           const struct json *config);
 
-/* The order of config, with items of live alone where they stood before the next common one. */
+/* The next member of `ours` from m on that is in `theirs` as well, or end. */
+static const struct json_member *
+next_common(const struct json_member *m, const struct json_member *end, const struct json *theirs)
+{
+    while (m < end && !json_get_n(theirs, str_n(m->key, m->key_n))) {
+        m++;
+    }
+    return m;
+}
+
+static bool is_named(const struct json_member *m, struct str name)
+{
+    return str_eq(str_n(m->key, m->key_n), name);
+}
+
+/* Both lists are walked side by side: what live has alone comes as soon as it is met, what both
+ * have comes in the order of config (structured-merge-diff, visitListItems). */
 static struct json *merge_lists(struct arena *a, struct typing t, enum typing_class class,
                                 const struct json *live, const struct json *config)
 {
-    struct json *out = json_array(a);
+    struct json *out = json_array(a), *done = json_object(a);
     struct json *theirs = by_name(a, t, class, live), *ours = by_name(a, t, class, config);
-    struct json *done = json_object(a);
-    size_t at = 0;
-    JSON_FOR_EACH_MEMBER (m, ours) {
-        struct str name = str_n(m->key, m->key_n);
-        const struct json *both = json_get_n(theirs, name);
-        for (; both && at < json_len(live) && json_at(live, at) != both; at++) {
-            struct str other = typing_item_name(a, t, class, json_at(live, at));
-            if (other.n > 0 && !json_get_n(ours, other) && !json_get_n(done, other)) {
-                json_push(out, json_clone(a, json_at(live, at)));
-                json_set_n(done, other, json_at(live, at));
-            }
+    struct json_member *end, *m = json_members_(ours, &end);
+    const struct json_member *common = next_common(m, end, theirs);
+    size_t at = 0, n = json_len(live);
+    while (at < n || m < end) {
+        const struct json *item = at < n ? json_at(live, at) : NULL;
+        struct str name = item ? typing_item_name(a, t, class, item) : STR_LIT("");
+        if (item && (name.n == 0 || !json_get_n(ours, name))) {
+            json_push(out, json_clone(a, item));
+            at++;
+            continue;
         }
-        json_push(out, merge(a, typing_item(t), both, m->value));
-        json_set_n(done, name, m->value);
-    }
-    for (at = 0; at < json_len(live); at++) {
-        struct str name = typing_item_name(a, t, class, json_at(live, at));
-        if (name.n == 0 || !json_get_n(done, name)) {
-            json_push(out, json_clone(a, json_at(live, at)));
+        bool met = item && m < end && is_named(m, name);
+        if (item && !met && (json_get_n(done, name) || (common < end && !is_named(common, name)))) {
+            at++; /* it comes, or came, where config has it */
+            continue;
         }
+        struct str mine = str_n(m->key, m->key_n);
+        json_push(out, merge(a, typing_item(t), json_get_n(theirs, mine), m->value));
+        json_set_n(done, mine, m->value);
+        common = m == common ? next_common(m + 1, end, theirs) : common;
+        m++;
+        at += met;
     }
     return out;
 }

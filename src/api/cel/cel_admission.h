@@ -54,7 +54,7 @@ const char *cel_condition_problem(struct arena *a, struct str text);
 
 /* What Kubernetes allows all expressions of a policy together, and its conditions. */
 #define CEL_COST_PER_POLICY 10000000u
-#define CEL_COST_PER_CONDITIONS 250000u
+#define CEL_COST_PER_CONDITIONS 2500000u
 
 struct cel_admission_input {
     const struct json *request;     /* AdmissionReview's request with object and oldObject in it */

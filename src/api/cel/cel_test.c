@@ -5,6 +5,7 @@
  */
 #include "cel.h"
 
+#include <stdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -297,6 +298,85 @@ static void test_conditions_of_webhooks_see_the_request(void **state)
         strstr(cel_condition_problem(&e->a, STR_LIT("request.nope")), "undefined field 'nope'"));
 }
 
+static void answer(void *arg, const struct cel_access *q, struct cel_access_answer *ret)
+{
+    char *asked = arg;
+    (void)snprintf(asked, 200, "%s|%s|%s|%s|%s|%s|%s|%s|%s", q->verb, q->group, q->resource,
+                   q->subresource, q->ns, q->name, q->path, q->account_ns, q->account);
+    *ret = (struct cel_access_answer){.allowed = cstr_eq(q->verb, "get"), .reason = "because"};
+}
+
+static void test_the_authorizer_is_asked_what_was_gathered(void **state)
+{
+    static const struct {
+        const char *text, *asked;
+        bool want;
+    } cases[] = {
+        {"authorizer.group('apps').resource('deployments').subresource('scale').namespace('n')"
+         ".name('x').check('get').allowed()",
+         "get|apps|deployments|scale|n|x|||", true},
+        {"authorizer.path('/healthz').check('put').allowed()", "put||||||/healthz||", false},
+        {"authorizer.serviceAccount('n', 'a').group('').resource('pods').check('get').reason() == "
+         "'because'",
+         "get||pods|||||n|a", true},
+        {"authorizer.requestResource.check('get').errored()", "get|batch|jobs||here|j|||", false},
+    };
+    struct env *e = *state;
+    struct json *request = NULL;
+    char asked[200];
+    const struct cel_authorizer z = {answer, asked};
+    assert_int_equal(json_parse(&e->a,
+                                STR_LIT("{\"requestResource\":{\"group\":\"batch\",\"version\":"
+                                        "\"v1\",\"resource\":\"jobs\"},\"namespace\":\"here\","
+                                        "\"name\":\"j\"}"),
+                                NULL, &request, NULL),
+                     0);
+    const struct cel_admission_input in = {.request = request, .authorizer = &z};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct json *list = json_array(&e->a);
+        struct err err = {0};
+        json_set_str(json_push(list, json_object(&e->a)), "expression", cases[i].text);
+        assert_int_equal(cel_match_conditions(&e->a, list, &in, &err),
+                         cases[i].want ? CEL_MATCH_YES : CEL_MATCH_NO);
+        assert_string_equal(asked, cases[i].asked);
+    }
+}
+
+static void test_variables_are_evaluated_once_and_only_when_they_are_read(void **state)
+{
+    struct env *e = *state;
+    const struct cel_admission_opts opts = {.max_variables = 4};
+    CLEANUP(cel_admission_env_freep) struct cel_admission_env *env = cel_admission_env_new(&opts);
+    CLEANUP(cel_program_freep) struct cel_program *lazy = NULL, *fails = NULL;
+    struct cel_admission_run run;
+    struct cel_value v;
+    struct err err = {0};
+    assert_null(cel_admission_declare(env, &e->a, STR_LIT("two"), STR_LIT("1 + 1")));
+    assert_null(
+        cel_admission_declare(env, &e->a, STR_LIT("bad"), STR_LIT("[1][int(variables.two)]")));
+    assert_null(cel_admission_declare(env, &e->a, STR_LIT("list"), STR_LIT("[variables.two]")));
+    assert_non_null(strstr(cel_admission_declare(env, &e->a, STR_LIT("x"), STR_LIT("variables.y")),
+                           "undefined field 'y'"));
+    assert_string_equal(
+        cel_admission_compile(env, &e->a, true, STR_LIT("variables.list"), CEL_WANT_BOOL, NULL),
+        "must evaluate to bool");
+    assert_null(cel_admission_compile(env, &e->a, true,
+                                      STR_LIT("has(variables.bad) && variables.list[0] == 2 && "
+                                              "(variables.two == 2 || variables.bad == 1)"),
+                                      CEL_WANT_BOOL, &lazy));
+    assert_null(cel_admission_compile(env, &e->a, true, STR_LIT("variables.bad == 1"),
+                                      CEL_WANT_BOOL, &fails));
+    const struct cel_admission_input in = {0};
+    assert_int_equal(cel_admission_start(&run, env, &e->a, &in), 0);
+    assert_int_equal(cel_admission_eval(&run, lazy, STR_LIT("lazy"), &v, &err), 0);
+    assert_true(v.kind == CEL_BOOL && v.b);
+    assert_int_equal(cel_admission_eval(&run, fails, STR_LIT("fails"), &v, &err), -E_INVAL);
+    assert_string_equal(err.text, "expression 'fails' resulted in error: composited variable "
+                                  "\"bad\" fails to evaluate: index out of bounds: 2");
+    cel_admission_budget(&run, 3);
+    assert_int_equal(cel_admission_eval(&run, lazy, STR_LIT("lazy"), &v, &err), -E_LIMIT);
+}
+
 static void test_values_leave_as_json(void **state)
 {
     struct env *e = *state;
@@ -354,6 +434,8 @@ int main(void)
         TEST(test_a_variable_may_be_an_error),
         TEST(test_names_of_properties_are_escaped),
         TEST(test_conditions_of_webhooks_see_the_request),
+        TEST(test_the_authorizer_is_asked_what_was_gathered),
+        TEST(test_variables_are_evaluated_once_and_only_when_they_are_read),
         TEST(test_values_leave_as_json),
         TEST(test_any_failed_allocation_is_told),
     };

@@ -105,7 +105,7 @@ extern const struct controller_ops autoscale_controller, disruption_controller, 
     quota_controller, volume_controller, endpoints_controller, namespace_controller,
     deployment_controller, replicaset_controller, scheduler_controller, node_controller,
     taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
-    service_account_controller, role_aggregation_controller, statefulset_controller,
-    cronjob_controller, daemonset_controller, job_controller;
+    policy_controller, service_account_controller, role_aggregation_controller,
+    statefulset_controller, cronjob_controller, daemonset_controller, job_controller;
 
 #endif
