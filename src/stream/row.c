@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "row.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+/* What lies behind the values of a row is laid out after its cells, each piece 8-byte aligned. */
+struct place {
+    char *at;
+};
+
+static size_t aligned(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
+static size_t deep_size(const struct value *v)
+{
+    size_t n = 0;
+    switch (v->type) {
+    case VALUE_STRING:
+    case VALUE_BYTES:
+        return aligned(v->n);
+    case VALUE_ARRAY:
+        n = v->n * sizeof(struct value);
+        for (uint32_t i = 0; i < v->n; i++) {
+            n += deep_size(&v->items[i]);
+        }
+        return n;
+    case VALUE_OBJECT:
+        n = v->n * sizeof(struct value_member);
+        for (uint32_t i = 0; i < v->n; i++) {
+            n += aligned(v->members[i].key.n) + deep_size(&v->members[i].value);
+        }
+        return n;
+    default:
+        return 0;
+    }
+}
+
+static char *take(struct place *p, size_t n)
+{
+    char *at = p->at;
+    p->at += aligned(n);
+    return at;
+}
+
+static struct value place_value(struct place *p, const struct value *v)
+{
+    struct value out = *v;
+    if (v->type == VALUE_STRING || v->type == VALUE_BYTES) {
+        char *to = take(p, v->n);
+        if (v->n > 0) {
+            memcpy(to, v->s, v->n);
+        }
+        out.s = to;
+    } else if (v->type == VALUE_ARRAY) {
+        struct value *items = (struct value *)(void *)take(p, v->n * sizeof(*items));
+        for (uint32_t i = 0; i < v->n; i++) {
+            items[i] = place_value(p, &v->items[i]);
+        }
+        out.items = items;
+    } else if (v->type == VALUE_OBJECT) {
+        struct value_member *members =
+            (struct value_member *)(void *)take(p, v->n * sizeof(*members));
+        for (uint32_t i = 0; i < v->n; i++) {
+            struct str key = v->members[i].key;
+            char *to = take(p, key.n);
+            if (key.n > 0) {
+                memcpy(to, key.p, key.n);
+            }
+            members[i].key = str_n(to, key.n);
+            members[i].value = place_value(p, &v->members[i].value);
+        }
+        out.members = members;
+    }
+    return out;
+}
+
+struct row *row_new(const struct value *cells, uint32_t n_cells, const struct value *whole,
+                    const struct value *meta, int64_t time_us, uint64_t sequence)
+{
+    static const struct value absent = {.type = VALUE_ABSENT};
+    whole = whole ? whole : &absent;
+    meta = meta ? meta : &absent;
+    size_t bytes = sizeof(struct row) + n_cells * sizeof(struct value);
+    size_t at = bytes;
+    bytes += deep_size(whole) + deep_size(meta);
+    for (uint32_t i = 0; i < n_cells; i++) {
+        bytes += deep_size(&cells[i]);
+    }
+    struct row *r = bytes <= UINT32_MAX ? mem_alloc(bytes) : NULL;
+    if (!r) {
+        return NULL;
+    }
+    struct place p = {(char *)r + at};
+    r->refs = 1;
+    r->n_cells = n_cells;
+    r->bytes = (uint32_t)bytes;
+    r->time_us = time_us;
+    r->sequence = sequence;
+    r->meta = place_value(&p, meta);
+    r->whole = place_value(&p, whole);
+    for (uint32_t i = 0; i < n_cells; i++) {
+        r->cells[i] = place_value(&p, &cells[i]);
+    }
+    return r;
+}
+
+struct row *row_ref(struct row *r)
+{
+    if (r) {
+        r->refs++;
+    }
+    return r;
+}
+
+void row_unref(struct row *r)
+{
+    if (r && --r->refs == 0) {
+        mem_free(r);
+    }
+}
+
+/* [time, sequence, meta, whole, cell...]; kinds that JSON does not have are marked, so that the
+ * value survives as text: {"$t": us}, {"$b": base64}, {"$a": true} for absent, {"$f": x}. */
+static struct value marked(struct arena *a, const char *mark, struct value v)
+{
+    struct value_member *m = arena_alloc(a, sizeof(*m));
+    if (!m) {
+        return VALUE_OF_NULL;
+    }
+    *m = (struct value_member){str_of(mark), v};
+    return (struct value){.type = VALUE_OBJECT, .n = 1, .members = m};
+}
+
+static struct value save_value(struct arena *a, const struct value *v)
+{
+    struct value out = *v;
+    switch (v->type) {
+    case VALUE_ABSENT:
+        return marked(a, "$a", value_bool(true));
+    case VALUE_TIME:
+        return marked(a, "$t", value_int(v->i));
+    case VALUE_BYTES:
+        return marked(a, "$b", value_copy(a, v));
+    case VALUE_FLOAT: /* 2.0 prints as 2 */
+        return marked(a, "$f", *v);
+    case VALUE_ARRAY: {
+        struct value *items = arena_alloc(a, (v->n + 1) * sizeof(*items));
+        for (uint32_t i = 0; items && i < v->n; i++) {
+            items[i] = save_value(a, &v->items[i]);
+        }
+        out.items = items;
+        return items ? out : VALUE_OF_NULL;
+    }
+    case VALUE_OBJECT: {
+        struct value_member *members = arena_alloc(a, (v->n + 1) * sizeof(*members));
+        for (uint32_t i = 0; members && i < v->n; i++) {
+            char *key = arena_str(a, v->members[i].key);
+            members[i].key = str_n(key, key ? v->members[i].key.n : 0);
+            members[i].value = save_value(a, &v->members[i].value);
+        }
+        out.members = members;
+        return members ? marked(a, "$o", out) : VALUE_OF_NULL;
+    }
+    default:
+        return value_copy(a, v);
+    }
+}
+
+static int load_value(struct arena *a, const struct value *v, struct value *ret)
+{
+    *ret = *v;
+    if (v->type == VALUE_ARRAY) {
+        struct value *items = arena_alloc(a, (v->n + 1) * sizeof(*items));
+        for (uint32_t i = 0; items && i < v->n; i++) {
+            if (load_value(a, &v->items[i], &items[i]) < 0) {
+                return -E_INVAL;
+            }
+        }
+        ret->items = items;
+        return items ? 0 : -E_NOMEM;
+    }
+    if (v->type != VALUE_OBJECT) {
+        return 0;
+    }
+    struct str mark = v->n == 1 ? v->members[0].key : STR_NULL;
+    const struct value *in = v->n == 1 ? &v->members[0].value : NULL;
+    if (str_is(mark, "$a")) {
+        *ret = (struct value){.type = VALUE_ABSENT};
+        return 0;
+    }
+    if (str_is(mark, "$t") && in->type == VALUE_INT) {
+        *ret = value_time((struct wall){in->i});
+        return 0;
+    }
+    if (str_is(mark, "$f") && (value_is_number(in) || value_is_null(in))) {
+        *ret = value_float(in->type == VALUE_INT     ? (double)in->i
+                           : in->type == VALUE_FLOAT ? in->f
+                                                     : __builtin_nan(""));
+        return 0;
+    }
+    if (str_is(mark, "$b")) {
+        return value_cast(a, in, VALUE_BYTES, ret, NULL);
+    }
+    if (!str_is(mark, "$o") || in->type != VALUE_OBJECT) {
+        return -E_INVAL;
+    }
+    struct value_member *members = arena_alloc(a, (in->n + 1) * sizeof(*members));
+    for (uint32_t i = 0; members && i < in->n; i++) {
+        members[i].key = in->members[i].key;
+        if (load_value(a, &in->members[i].value, &members[i].value) < 0) {
+            return -E_INVAL;
+        }
+    }
+    *ret = (struct value){.type = VALUE_OBJECT, .n = in->n, .members = members};
+    return members ? 0 : -E_NOMEM;
+}
+
+struct value row_save(struct arena *a, const struct row *r)
+{
+    struct value *items = arena_alloc(a, (r->n_cells + 4) * sizeof(*items));
+    if (!items) {
+        return VALUE_OF_NULL;
+    }
+    items[0] = value_int(r->time_us);
+    items[1] = value_int((int64_t)r->sequence);
+    items[2] = save_value(a, &r->meta);
+    items[3] = save_value(a, &r->whole);
+    for (uint32_t i = 0; i < r->n_cells; i++) {
+        items[4 + i] = save_value(a, &r->cells[i]);
+    }
+    return (struct value){.type = VALUE_ARRAY, .n = r->n_cells + 4, .items = items};
+}
+
+struct row *row_load(const struct value *saved)
+{
+    struct arena a;
+    struct value v;
+    struct row *r = NULL;
+    if (saved->type != VALUE_ARRAY || saved->n < 4) {
+        return NULL;
+    }
+    arena_init(&a, 0);
+    if (load_value(&a, saved, &v) == 0 && v.items[0].type == VALUE_INT &&
+        v.items[1].type == VALUE_INT) {
+        r = row_new(v.items + 4, v.n - 4, &v.items[3], &v.items[2], v.items[0].i,
+                    (uint64_t)v.items[1].i);
+    }
+    arena_fini(&a);
+    return r;
+}
