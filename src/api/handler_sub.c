@@ -21,7 +21,7 @@ static const char *selector_text(struct arena *a, const struct json *selector)
 {
     CLEANUP(buf_finip) struct buf b = BUF_INIT;
     struct selector *s = NULL;
-    if (!selector || selector_from_json(a, selector, &s, NULL) < 0 || selector_print(&b, s) < 0) {
+    if (!selector || selector_from_owner(a, selector, &s, NULL) < 0 || selector_print(&b, s) < 0) {
         return "";
     }
     return arena_strndup(a, buf_data(&b), buf_len(&b));

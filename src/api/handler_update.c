@@ -4,6 +4,7 @@
 
 #include "api/admission/admission.h"
 #include "api/patch.h"
+#include "api/schema_check.h"
 #include "api/server_private.h"
 #include "api/strategy.h"
 
@@ -147,7 +148,13 @@ bool handler_apply_patch(struct handler_op *op, const struct schema_type *type,
     if (op->patch == HANDLER_PATCH_JSON) {
         code = patch_json(op->arena, target, op->body, ret, &err);
     } else if (!json_is(op->body, JSON_OBJECT)) {
-        handler_fail_code(op, -E_INVAL, "a patch must be a JSON object");
+        handler_fail_code(
+            op, -E_INVAL,
+            arena_printf(op->arena,
+                         "%sjson: cannot unmarshal %s into Go value of type "
+                         "map[string]interface {}",
+                         op->patch == HANDLER_PATCH_MERGE ? "error decoding patch: " : "",
+                         schema_go_kind(op->body)));
         return false;
     } else if (op->patch == HANDLER_PATCH_MERGE) {
         code = patch_merge(op->arena, target, op->body, ret, &err);

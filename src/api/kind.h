@@ -95,7 +95,7 @@ struct kind_subresource {
     /* What a body is (for status: the kind itself). */
     const char *group, *version, *kind;
     const struct schema_type *body; /* NULL for streams (log, exec, attach, portforward) */
-    /* KIND_SUB_SCALE: dotted paths; selector_path holds a LabelSelector object. */
+    /* KIND_SUB_SCALE: dotted paths; selector_path holds what selector_from_owner() reads. */
     const char *spec_replicas_path, *status_replicas_path, *selector_path;
 };
 

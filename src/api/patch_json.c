@@ -7,6 +7,7 @@
  * copies may not add up to more than COPIES_MAX values (a few copies of the root would
  * double it each time); list items that had to move are counted, too.
  */
+#include "api/schema_check.h"
 #include "base/limits.h"
 #include "patch.h"
 
@@ -356,7 +357,10 @@ int patch_json(struct arena *a, const struct json *target, const struct json *op
                struct json **ret, struct err *err)
 {
     if (!json_is(ops, JSON_ARRAY)) {
-        return err_set(err, -E_INVAL, "a JSON patch must be an array of operations");
+        return err_set(err, -E_INVAL,
+                       "error decoding patch: json: cannot unmarshal %s into Go value of type "
+                       "[]interface {}",
+                       schema_go_kind(ops));
     }
     if (json_len(ops) > LIMIT_PATCH_OPS) {
         return err_set(err, -E_LIMIT,

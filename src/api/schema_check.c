@@ -100,7 +100,7 @@ static void print_go_type(struct buf *out, const struct schema_field *f, bool wh
     }
 }
 
-static const char *go_kind(const struct json *j)
+const char *schema_go_kind(const struct json *j)
 {
     switch (j->type) {
     case JSON_BOOL:
@@ -128,7 +128,7 @@ static int wrong_type(struct check *c, const struct schema_field *f, const struc
     while (holder->up && !holder->in) {
         holder = holder->up;
     }
-    buf_printf(&text, "json: cannot unmarshal %s", go_kind(j));
+    buf_printf(&text, "json: cannot unmarshal %s", schema_go_kind(j));
     bool number = j->type == JSON_INT || j->type == JSON_REAL;
     if (number && (f->value == SCHEMA_INT32 || f->value == SCHEMA_INT64)) {
         buf_putc(&text, ' ');
@@ -464,7 +464,7 @@ int schema_check(struct arena *a, const struct schema_type *t, struct json *obj,
     }
     if (!json_is(obj, JSON_OBJECT)) {
         return err_set(err, -E_INVAL, "json: cannot unmarshal %s into Go value of type v1.%s",
-                       obj ? go_kind(obj) : "null", schema_type_short(t));
+                       obj ? schema_go_kind(obj) : "null", schema_type_short(t));
     }
     const struct place root = {.in = t};
     int rc = check_members(&c, t, obj, &root);

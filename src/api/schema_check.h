@@ -47,4 +47,7 @@ int schema_check_object(struct arena *a, const struct schema_type *t, struct jso
  * Returns err->code, or code when err is NULL. */
 int schema_wrap_body_error(const struct schema_type *t, int code, struct err *err);
 
+/* What Go calls the kind of a JSON value in its messages: "bool", "number", "object", ... */
+const char *schema_go_kind(const struct json *j);
+
 #endif

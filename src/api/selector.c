@@ -456,6 +456,17 @@ int selector_from_map(struct arena *a, const struct json *labels, struct selecto
     return r;
 }
 
+int selector_from_owner(struct arena *a, const struct json *j, struct selector **ret,
+                        struct err *err)
+{
+    JSON_FOR_EACH_MEMBER (m, j) {
+        if (json_is(m->value, JSON_STRING)) {
+            return selector_from_map(a, j, ret, err);
+        }
+    }
+    return selector_from_json(a, j, ret, err);
+}
+
 int selector_from_json(struct arena *a, const struct json *j, struct selector **ret,
                        struct err *err)
 {

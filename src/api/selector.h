@@ -60,6 +60,10 @@ int selector_from_json(struct arena *a, const struct json *j, struct selector **
  */
 int selector_from_map(struct arena *a, const struct json *labels, struct selector **ret,
                       struct err *err);
+/* spec.selector of what owns pods: a LabelSelector, or the map of labels that a
+ * ReplicationController has; what the members hold tells which. */
+int selector_from_owner(struct arena *a, const struct json *j, struct selector **ret,
+                        struct err *err);
 /* One {key, operator, values} of a node selector term (In NotIn Exists DoesNotExist Gt Lt) or of
  * matchExpressions. */
 int selector_term_from_json(struct arena *a, const struct json *expr, struct selector_term *ret,

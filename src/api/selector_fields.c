@@ -107,8 +107,8 @@ int selector_parse_fields(struct arena *a, const char *text, struct selector **r
     return 0;
 }
 
-/* An integer keeps no text of its own, so only texts and booleans are fields; no kind selects by an
- * integer but Job's and ReplicationController's status, which are served elsewhere. */
+/* An integer keeps no text of its own, so only texts and booleans are fields; the counts
+ * by which Kubernetes selects Jobs and ReplicationControllers are no selectable fields here. */
 const char *selector_field_get(const void *object, const char *path)
 {
     const struct json *j = json_path(object, path);

@@ -161,7 +161,36 @@ static void send_tree(struct server_call *call, int http, const struct json *tre
 
 static bool is_object(const struct json *tree)
 {
-    return !cstr_eq(obj_kind(tree), "Status") && !cstr_eq(obj_kind(tree), "Scale");
+    return !cstr_eq(obj_kind(tree), "Status");
+}
+
+/* A Scale has columns of its own, whatever it is the scale of (printers/internalversion). */
+static const struct kind *table_kind(const struct server_call *call, const struct json *o)
+{
+    static const struct kind_column columns[] = {
+        {.name = "Name",
+         .type = "string",
+         .format = "name",
+         .doc = "Its name",
+         .path = "metadata.name"},
+        {.name = "Desired",
+         .type = "integer",
+         .format = "",
+         .doc = "Wanted instances",
+         .path = "spec.replicas"},
+        {.name = "Available",
+         .type = "integer",
+         .format = "",
+         .doc = "Instances that exist",
+         .path = "status.replicas"},
+        {.name = "Age",
+         .type = "string",
+         .format = "",
+         .doc = "Time since it was created",
+         .cell = KIND_CELL_AGE},
+    };
+    static const struct kind scale = {.columns = columns, .columns_n = ARRAY_SIZE(columns)};
+    return cstr_eq(obj_kind(o), "Scale") ? &scale : call->op.kind;
 }
 
 static void send_object(struct server_call *call, struct json *o)
@@ -171,8 +200,9 @@ static void send_object(struct server_call *call, struct json *o)
     if (call->form == ACCEPT_TABLE && o && is_object(o)) {
         struct json *meta = json_object(a);
         json_set_str(meta, "resourceVersion", obj_rv(o));
-        tree = table_new(a, call->op.kind, meta, true);
-        table_add(a, tree, call->op.kind, o, call->include, wall_now());
+        const struct kind *k = table_kind(call, o);
+        tree = table_new(a, k, meta, true);
+        table_add(a, tree, k, o, call->include, wall_now());
     } else if (call->form == ACCEPT_PARTIAL && o && is_object(o)) {
         tree = partial_metadata(a, o);
     }

@@ -185,6 +185,10 @@ static const struct strategy replica_set = {.group = "apps",
                                             .kind = "ReplicaSet",
                                             .create = replicaset_create,
                                             .validate = validate_replicaset};
+static const struct strategy replication_controller = {.group = "",
+                                                       .kind = "ReplicationController",
+                                                       .create = replicaset_create,
+                                                       .validate = validate_replication_controller};
 static const struct strategy secret = {.group = "",
                                        .kind = "Secret",
                                        .create = secret_strings,
@@ -201,6 +205,7 @@ static const struct strategy *const strategies[] = {
     &node,
     &pod,
     &replica_set,
+    &replication_controller,
     &secret,
     &rules_autoscaler,
     &rules_certificate_request,

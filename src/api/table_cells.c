@@ -47,7 +47,7 @@ static struct json *selector_text(const struct cell_input *in, const struct sele
 struct json *cell_label_selector(const struct cell_input *in, const struct json *j)
 {
     struct selector *s = NULL;
-    (void)(j && selector_from_json(in->arena, j, &s, NULL)); /* a wrong one is shown as none */
+    (void)(j && selector_from_owner(in->arena, j, &s, NULL)); /* a wrong one is shown as none */
     return selector_text(in, s);
 }
 

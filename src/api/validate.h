@@ -35,6 +35,12 @@ void validate_one_of(struct field_errors *e, const char *path, const struct json
 void validate_immutable(struct field_errors *e, const char *path, const struct json *now,
                         const struct json *old);
 
+/* The same of a label selector; and a refusal that shows labels: both as Go prints them. */
+void validate_immutable_selector(struct field_errors *e, const char *path, const struct json *now,
+                                 const struct json *old);
+void validate_refuse_labels(struct field_errors *e, const char *path, const struct json *labels,
+                            const char *detail);
+
 /* Whether ".." stands in a path as a whole element. */
 bool validate_has_backstep(const char *path);
 
@@ -50,6 +56,8 @@ void validate_pod_resize(struct field_errors *e, const struct json *pod, const s
 
 /* By kind; old is NULL for a create. */
 void validate_deployment(struct field_errors *e, const struct json *obj, const struct json *old);
+void validate_replication_controller(struct field_errors *e, const struct json *obj,
+                                     const struct json *old);
 void validate_replicaset(struct field_errors *e, const struct json *obj, const struct json *old);
 void validate_namespace(struct field_errors *e, const struct json *obj, const struct json *old);
 void validate_configmap(struct field_errors *e, const struct json *obj, const struct json *old);

@@ -12,17 +12,18 @@
 
 /* ---- workloads ---- */
 
-static void check_template(struct field_errors *e, const struct json *spec)
+/* owner: the kind that is told in words. */
+static void check_template(struct field_errors *e, const struct json *spec, const char *owner)
 {
     static const char *const always[] = {"Always", NULL};
     const struct json *selector = json_get(spec, "selector");
     const struct json *template = json_get(spec, "template");
     const struct json *labels = json_path(template, "metadata.labels");
     struct selector *parsed = NULL;
-    if (selector && selector_from_json(e->arena, selector, &parsed, NULL) == 0 &&
+    if (selector && selector_from_owner(e->arena, selector, &parsed, NULL) == 0 &&
         !selector_empty(parsed) && !selector_match_labels(parsed, labels)) {
-        field_error(e, FIELD_INVALID, "spec.template.metadata.labels", labels,
-                    "`selector` does not match template `labels`");
+        validate_refuse_labels(e, "spec.template.metadata.labels", labels,
+                               "`selector` does not match template `labels`");
     }
     validate_labels(e, "spec.template.metadata.labels", labels);
     validate_pod_spec(e, "spec.template.spec", json_get(template, "spec"));
@@ -30,7 +31,7 @@ static void check_template(struct field_errors *e, const struct json *spec)
                     json_path(template, "spec.restartPolicy"), always);
     if (json_path(template, "spec.activeDeadlineSeconds")) {
         field_error(e, FIELD_FORBIDDEN, "spec.template.spec.activeDeadlineSeconds", NULL,
-                    "activeDeadlineSeconds in ReplicaSet is not Supported");
+                    arena_printf(e->arena, "activeDeadlineSeconds in %s is not Supported", owner));
     }
 }
 
@@ -96,7 +97,7 @@ void validate_deployment(struct field_errors *e, const struct json *obj, const s
     const struct json *spec = json_get(obj, "spec");
     validate_not_negative(e, "spec.replicas", json_get(spec, "replicas"));
     check_selector(e, spec, "empty selector is invalid for deployment");
-    check_template(e, spec);
+    check_template(e, spec, "ReplicaSet");
     check_strategy(e, json_get(spec, "strategy"));
     validate_not_negative(e, "spec.minReadySeconds", json_get(spec, "minReadySeconds"));
     validate_not_negative(e, "spec.revisionHistoryLimit", json_get(spec, "revisionHistoryLimit"));
@@ -107,8 +108,26 @@ void validate_deployment(struct field_errors *e, const struct json *obj, const s
                     "must be greater than minReadySeconds");
     }
     if (old) {
-        validate_immutable(e, "spec.selector", json_get(spec, "selector"),
-                           json_path(old, "spec.selector"));
+        validate_immutable_selector(e, "spec.selector", json_get(spec, "selector"),
+                                    json_path(old, "spec.selector"));
+    }
+}
+
+void validate_replication_controller(struct field_errors *e, const struct json *obj,
+                                     const struct json *old)
+{
+    const struct json *spec = json_get(obj, "spec");
+    (void)old; /* everything may change */
+    validate_not_negative(e, "spec.replicas", json_get(spec, "replicas"));
+    validate_not_negative(e, "spec.minReadySeconds", json_get(spec, "minReadySeconds"));
+    if (json_len(json_get(spec, "selector")) == 0) {
+        field_error(e, FIELD_REQUIRED, "spec.selector", NULL, NULL);
+    }
+    validate_labels(e, "spec.selector", json_get(spec, "selector"));
+    if (!json_get(spec, "template")) {
+        field_error(e, FIELD_REQUIRED, "spec.template", NULL, NULL);
+    } else {
+        check_template(e, spec, "ReplicationController");
     }
 }
 
@@ -121,11 +140,11 @@ void validate_replicaset(struct field_errors *e, const struct json *obj, const s
     if (!json_get(spec, "template")) {
         field_error(e, FIELD_REQUIRED, "spec.template", NULL, NULL);
     } else {
-        check_template(e, spec);
+        check_template(e, spec, "ReplicaSet");
     }
     if (old) {
-        validate_immutable(e, "spec.selector", json_get(spec, "selector"),
-                           json_path(old, "spec.selector"));
+        validate_immutable_selector(e, "spec.selector", json_get(spec, "selector"),
+                                    json_path(old, "spec.selector"));
     }
 }
 

@@ -13,5 +13,4 @@ EXPLAINED = [
     (r"certificatesigningrequests/.*\.spec\.extra: not theirs", "the request is made by another user here"),
     (r"\.status\.unavailableReplicas: missing", "no controllers act beside the replay"),
     (r"configmaps/cm1.*: \.data\.", "the object was changed in between, in another recording"),
-    (r"replicationcontrollers.*status 200 became 404", "ReplicationControllers are not served: Deployments are"),
 ]

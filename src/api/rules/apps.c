@@ -65,8 +65,8 @@ static void daemon_validate(struct field_errors *e, const struct json *obj, cons
     validate_not_negative(e, "spec.revisionHistoryLimit", json_get(spec, "revisionHistoryLimit"));
     daemon_rolling(e, json_get(spec, "updateStrategy"));
     if (old) {
-        validate_immutable(e, "spec.selector", json_get(spec, "selector"),
-                           json_path(old, "spec.selector"));
+        validate_immutable_selector(e, "spec.selector", json_get(spec, "selector"),
+                                    json_path(old, "spec.selector"));
     }
 }
 

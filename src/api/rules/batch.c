@@ -249,8 +249,8 @@ static void selector(struct field_errors *e, const struct json *obj)
     }
     if (selector_from_json(e->arena, s, &parsed, NULL) == 0 &&
         !selector_match_labels(parsed, labels)) {
-        field_error(e, FIELD_INVALID, "spec.template.metadata.labels", labels,
-                    "`selector` does not match template `labels`");
+        validate_refuse_labels(e, "spec.template.metadata.labels", labels,
+                               "`selector` does not match template `labels`");
     }
 }
 

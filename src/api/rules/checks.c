@@ -117,8 +117,8 @@ void rule_template(struct field_errors *e, const struct json *spec, bool always_
     struct selector *parsed = NULL;
     if (selector && selector_from_json(e->arena, selector, &parsed, NULL) == 0 &&
         !selector_empty(parsed) && !selector_match_labels(parsed, labels)) {
-        field_error(e, FIELD_INVALID, "spec.template.metadata.labels", labels,
-                    "`selector` does not match template `labels`");
+        validate_refuse_labels(e, "spec.template.metadata.labels", labels,
+                               "`selector` does not match template `labels`");
     }
     validate_labels(e, "spec.template.labels", labels);
     validate_pod_spec(e, "spec.template.spec", json_get(template, "spec"));

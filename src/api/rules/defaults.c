@@ -241,6 +241,19 @@ static void autoscaler_behavior(struct arena *a, struct json *behavior)
 
 /* ---- all of them, sorted by name ---- */
 
+/* The labels of the template stand for a selector and labels that are not there. */
+static void replication_controller(struct arena *a, struct json *obj)
+{
+    struct json *spec = json_get(obj, "spec");
+    struct json *labels = json_path(spec, "template.metadata.labels");
+    if (json_len(labels) > 0 && json_len(json_get(spec, "selector")) == 0) {
+        json_set(spec, "selector", json_clone(a, labels));
+    }
+    if (json_len(labels) > 0 && json_len(json_path(obj, "metadata.labels")) == 0) {
+        json_set(json_ensure_object(obj, "metadata"), "labels", json_clone(a, labels));
+    }
+}
+
 static const struct {
     const char *type;
     defaults_rule_fn *fn;
@@ -256,6 +269,7 @@ static const struct {
     {"io.k8s.api.core.v1.LoadBalancerIngress", balancer_address},
     {"io.k8s.api.core.v1.PersistentVolume", volume_phase},
     {"io.k8s.api.core.v1.PersistentVolumeClaim", volume_phase},
+    {"io.k8s.api.core.v1.ReplicationController", replication_controller},
     {"io.k8s.api.core.v1.ServiceSpec", service},
     {"io.k8s.api.networking.v1.NetworkPolicySpec", network_policy},
     {"io.k8s.api.rbac.v1.RoleRef", role_ref},

@@ -163,7 +163,7 @@ static void find_pods(struct turn *t)
     const struct list *pods = pod_index_in_ns(t->c->o->pods, obj_ns(t->hpa));
     size_t cap = 0;
     if (!pods || !t->scale->selector_path ||
-        selector_from_json(a, json_path(t->target, t->scale->selector_path), &sel, NULL) < 0) {
+        selector_from_owner(a, json_path(t->target, t->scale->selector_path), &sel, NULL) < 0) {
         return;
     }
     LIST_FOR_EACH (l, pods) {

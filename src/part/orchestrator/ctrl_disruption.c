@@ -96,7 +96,9 @@ static const struct pod_facts **find_pods(struct controller *c, struct arena *a,
 /* The object that wants the pods: the Deployment of a ReplicaSet, else the owner itself. */
 static struct json *scaled_owner(struct controller *c, struct arena *a, const struct pod_facts *p)
 {
-    const struct kind *k = kind_find_api("apps/v1", p->owner_kind);
+    const struct kind *k = cstr_eq(p->owner_kind, "ReplicationController")
+                               ? known_kinds()->replication_controller
+                               : kind_find_api("apps/v1", p->owner_kind);
     struct json *owner = k ? orchestrator_get(c->o, a, k, p->ns, p->owner_name) : NULL;
     if (!owner || strcmp(obj_uid(owner), p->owner) != 0) {
         return NULL;

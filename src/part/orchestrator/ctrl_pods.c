@@ -69,7 +69,7 @@ static bool offer(void *arg, struct api_item *item)
     struct selector *s = NULL;
     arena_init(&a, /* cap= */ 0);
     struct json *owner = api_item_parse(item, &a);
-    if (owner && selector_from_json(&a, json_path(owner, "spec.selector"), &s, NULL) == 0 &&
+    if (owner && selector_from_owner(&a, json_path(owner, "spec.selector"), &s, NULL) == 0 &&
         selector_match_labels(s, search->labels)) {
         controller_add(search->c, item->ns, item->name);
     }

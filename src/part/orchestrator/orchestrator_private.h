@@ -25,6 +25,7 @@ struct known_kinds {
     const struct kind *ns, *node, *lease, *pod, *deployment, *replicaset, *event, *binding;
     const struct kind *revision, *daemon_set, *stateful_set, *job, *cron_job, *claim;
     const struct kind *service, *endpoints, *slice, *pdb, *quota, *hpa, *pv, *pvc, *storage_class;
+    const struct kind *replication_controller;
 };
 const struct known_kinds *known_kinds(void);
 
@@ -103,8 +104,8 @@ void controller_run(struct controller *c, struct arena *arena, struct plan *plan
 
 extern const struct controller_ops autoscale_controller, disruption_controller, notice_controller,
     quota_controller, volume_controller, endpoints_controller, namespace_controller,
-    deployment_controller, replicaset_controller, scheduler_controller, node_controller,
-    taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
+    deployment_controller, replicaset_controller, replication_controller, scheduler_controller,
+    node_controller, taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
     policy_controller, service_account_controller, role_aggregation_controller,
     statefulset_controller, cronjob_controller, daemonset_controller, job_controller;
 

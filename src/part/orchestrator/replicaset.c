@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reconcile step of ReplicaSets (Kubernetes pkg/controller/replicaset); the contract is in
- * replicaset.h. */
+/* The reconcile step of ReplicaSets and ReplicationControllers (Kubernetes
+ * pkg/controller/replicaset); the contract is in replicaset.h. */
 #include "replicaset.h"
 
 #include <stdlib.h>
@@ -116,8 +116,7 @@ static int claim_all(struct rs_step *s)
 {
     const struct replicaset_in *in = s->in;
     size_t n;
-    s->active = workload_claim(s->plan, in->rs, known_kinds()->replicaset, s->selector, in->pods,
-                               in->n, &n);
+    s->active = workload_claim(s->plan, in->rs, in->kind, s->selector, in->pods, in->n, &n);
     if (!s->active) {
         return -E_NOMEM;
     }
@@ -136,7 +135,7 @@ static int claim_all(struct rs_step *s)
 /* In waves of 1, 2, 4, ...: when creation fails (a quota, a bad template) little is wasted. */
 static void plan_creates(struct rs_step *s, int64_t n)
 {
-    const struct kind *kind = known_kinds()->replicaset;
+    const struct kind *kind = s->in->kind;
     struct json *body =
         workload_pod(s->arena, json_path(s->in->rs, "spec.template"), s->in->rs, kind);
     json_set(obj_meta(body), "generateName", json_printf(s->arena, "%.245s-", obj_name(s->in->rs)));
@@ -152,7 +151,7 @@ static void plan_deletes(struct rs_step *s, int64_t n)
 {
     replicaset_rank(s->active, s->active_n, s->in->now);
     for (int64_t i = 0; i < n; i++) {
-        (void)workload_delete(s->plan, s->active[i], s->in->rs, known_kinds()->replicaset,
+        (void)workload_delete(s->plan, s->active[i], s->in->rs, s->in->kind,
                               "Deleted pod: %s"); /* in the first wave */
     }
 }
@@ -225,14 +224,14 @@ static void plan_status(struct rs_step *s)
     json_set_int(status, "observedGeneration", obj_generation(rs));
     set_failure(s);
     if (!json_equal(was, status)) {
-        plan_update(s->plan, known_kinds()->replicaset, rs, "status")->flags = ACTION_F_ABSENT_OK;
+        plan_update(s->plan, s->in->kind, rs, "status")->flags = ACTION_F_ABSENT_OK;
     }
 }
 
 int replicaset_reconcile(const struct replicaset_in *in, struct plan *plan, struct err *err)
 {
     struct rs_step s = {.in = in, .plan = plan, .arena = plan->arena};
-    int r = selector_from_json(s.arena, json_path(in->rs, "spec.selector"), &s.selector, err);
+    int r = selector_from_owner(s.arena, json_path(in->rs, "spec.selector"), &s.selector, err);
     if (r < 0) {
         return r;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reconcile step of ReplicaSets: which pods to create, delete, adopt and release, and the
- * status. Pure.
+ * The reconcile step of ReplicaSets and ReplicationControllers: which pods to create, delete, adopt
+ * and release, and the status. Pure.
  */
 #ifndef ORCHESTRATOR_REPLICASET_H
 #define ORCHESTRATOR_REPLICASET_H
@@ -10,7 +10,8 @@
 #include "pod_index.h"
 
 struct replicaset_in {
-    struct json *rs; /* the ReplicaSet; a copy, may be edited */
+    const struct kind *kind; /* ReplicaSet, or ReplicationController */
+    struct json *rs;         /* the object; a copy, may be edited */
     struct pod_facts *
         *pods; /* pods that it controls, and candidates for adoption (no controller) */
     size_t n;

@@ -11,6 +11,7 @@
 
 #include "api/object.h"
 #include "base/mem.h"
+#include "orchestrator_private.h"
 #include "workload.h"
 
 #define NOW_S 1000000
@@ -83,6 +84,7 @@ static struct plan run(struct replicaset_in *in)
     struct err err = {0};
     plan_init(&plan, &arena);
     in->now = (struct wall){(int64_t)NOW_S * 1000000};
+    in->kind = in->kind ? in->kind : known_kinds()->replicaset;
     if (replicaset_reconcile(in, &plan, &err) < 0) {
         fail_msg("%s", err.text);
     }
@@ -304,6 +306,30 @@ static void the_index_finds_pods_by_owner_node_and_namespace(void **state)
 }
 
 /* The arena fails at one point after the other; the step must say so. */
+static void a_replication_controller_owns_its_pods_by_a_map_of_labels(void **state)
+{
+    struct pod_facts *pods[] = {with(a_pod("orphan", "Running", "n1", true), "", "app\0web\0"),
+                                with(a_pod("other", "Running", "n1", true), "", "app\0db\0")};
+    struct json *rc = a_set(2);
+    json_set(json_get(rc, "spec"), "selector", json_path(rc, "spec.template.metadata.labels"));
+    struct replicaset_in in = {.kind = known_kinds()->replication_controller,
+                               .rs = rc,
+                               .pods = pods,
+                               .n = 2,
+                               .may_manage = true};
+    struct plan plan = run(&in);
+    assert_int_equal(count(&plan, API_PATCH, "Pod"), 1);
+    assert_int_equal(count(&plan, API_CREATE, "Pod"), 1);
+    for (size_t i = 0; i < plan.n; i++) {
+        const struct action *a = &plan.actions[i];
+        if (a->req.verb == API_CREATE && a->req.kind == known_kinds()->pod) {
+            const struct json *owner = obj_controller_ref(a->req.body);
+            assert_string_equal(json_path_cstr(owner, "apiVersion", ""), "v1");
+            assert_string_equal(json_path_cstr(owner, "kind", ""), "ReplicationController");
+        }
+    }
+}
+
 static void lack_of_memory_is_told(void **state)
 {
     struct pod_facts *pods[] = {
@@ -315,8 +341,11 @@ static void lack_of_memory_is_told(void **state)
         struct arena a;
         struct plan plan;
         struct err err;
-        struct replicaset_in in = {
-            .rs = a_set(cap % 3 ? 1 : 7), .pods = pods, .n = 3, .may_manage = true};
+        struct replicaset_in in = {.kind = known_kinds()->replicaset,
+                                   .rs = a_set(cap % 3 ? 1 : 7),
+                                   .pods = pods,
+                                   .n = 3,
+                                   .may_manage = true};
         arena_init(&a, cap);
         plan_init(&plan, &a);
         int r = replicaset_reconcile(&in, &plan, &err);
@@ -345,6 +374,7 @@ int main(void)
         TEST(a_failure_shows_as_a_condition_and_goes_away),
         TEST(a_set_that_is_being_deleted_touches_no_pod),
         TEST(the_index_finds_pods_by_owner_node_and_namespace),
+        TEST(a_replication_controller_owns_its_pods_by_a_map_of_labels),
         TEST(lack_of_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
