@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of all functions, and what the families share. */
+#include "function.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "stream/expr/expr.h"
+#include "stream/sql/ast.h"
+#include "stream/value_time.h"
+
+static const struct function_family *const families[] = {
+    &function_aggregate, &function_hash, &function_math, &function_string, &function_time,
+};
+
+#define FUNCTIONS_MAX 256
+
+static const struct function *table[FUNCTIONS_MAX];
+static uint32_t n_table;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static int by_name(const void *a, const void *b)
+{
+    const struct function *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static void sort_families(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        for (uint32_t k = 0; k < families[i]->n; k++) {
+            assert(n_table < FUNCTIONS_MAX);
+            table[n_table++] = &families[i]->functions[k];
+        }
+    }
+    qsort(table, n_table, sizeof(table[0]), by_name);
+}
+
+const struct function *const *function_all(uint32_t *ret_n)
+{
+    (void)pthread_once(&once, sort_families); /* cannot fail */
+    *ret_n = n_table;
+    return table;
+}
+
+const struct function *function_find(struct str name)
+{
+    uint32_t low = 0, high;
+    (void)function_all(&high);
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        int c = str_cmp(name, str_of(table[middle]->name));
+        if (c == 0) {
+            return table[middle];
+        }
+        if (c < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
+/* ---- constant arguments ---- */
+
+static const struct value *constant(const struct ast_expr *call, unsigned i)
+{
+    return i < call->n_args && call->args[i]->kind == AST_CONST &&
+                   !value_is_null(&call->args[i]->value)
+               ? &call->args[i]->value
+               : NULL;
+}
+
+static bool expect(const struct ast_expr *call, unsigned i, bool ok, const char *what,
+                   struct err *err)
+{
+    (void)call;
+    if (!ok) {
+        (void)err_set(err, -E_INVAL, "Expect %s type for parameter %u", what, i + 1);
+    }
+    return ok;
+}
+
+bool function_expect_number(const struct ast_expr *call, unsigned i, struct err *err)
+{
+    const struct value *v = constant(call, i);
+    return expect(call, i, !v || value_is_number(v), "number - float or int", err);
+}
+
+bool function_expect_int(const struct ast_expr *call, unsigned i, struct err *err)
+{
+    const struct value *v = constant(call, i);
+    return expect(call, i, !v || v->type == VALUE_INT, "int", err);
+}
+
+bool function_expect_string(const struct ast_expr *call, unsigned i, struct err *err)
+{
+    const struct value *v = constant(call, i);
+    return expect(call, i, !v || v->type == VALUE_STRING, "string", err);
+}
+
+bool function_expect_bool(const struct ast_expr *call, unsigned i, struct err *err)
+{
+    const struct value *v = constant(call, i);
+    return expect(call, i, !v || v->type == VALUE_BOOL, "bool", err);
+}
+
+/* ---- arguments at run time ---- */
+
+static int got(const struct value *v, const char *wanted, struct err *err)
+{
+    struct buf b = BUF_INIT;
+    (void)value_print_text(&b, v); /* sticky */
+    (void)err_set(err, -E_INVAL, "expect %s but got %s " STR_FMT, wanted, value_type_name(v->type),
+                  STR_ARG(buf_str(&b)));
+    buf_fini(&b);
+    return -E_INVAL;
+}
+
+int function_double(const struct value *v, double *ret, struct err *err)
+{
+    if (v->type == VALUE_INT) {
+        *ret = (double)v->i;
+        return 0;
+    }
+    if (v->type == VALUE_FLOAT) {
+        *ret = v->f;
+        return 0;
+    }
+    return got(v, "a number", err);
+}
+
+int function_int(const struct value *v, int64_t *ret, struct err *err)
+{
+    if (v->type == VALUE_INT) {
+        *ret = v->i;
+        return 0;
+    }
+    if (v->type == VALUE_FLOAT && v->f == trunc(v->f) && fabs(v->f) < 9.2e18) {
+        *ret = (int64_t)v->f;
+        return 0;
+    }
+    return got(v, "an integer", err);
+}
+
+int function_text(struct arena *a, const struct value *v, struct str *ret, struct err *err)
+{
+    struct value text;
+    if (v->type == VALUE_STRING || v->type == VALUE_BYTES) {
+        *ret = value_text(v);
+        return 0;
+    }
+    int rc = value_cast(a, v, VALUE_STRING, &text, err);
+    if (rc == 0) {
+        *ret = value_text(&text);
+    }
+    return rc;
+}
+
+int function_instant(const struct value *v, struct wall *ret, struct err *err)
+{
+    return value_time_of(v, ret) == 0 ? 0 : got(v, "a datetime", err);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Aggregate functions. Sums of integers stay integers until they overflow; sums of floats carry
+ * their rounding error (Neumaier), so that adding and dropping rows of a sliding window does not
+ * drift. Nulls are left out.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "function.h"
+#include "stream/expr/expr.h"
+
+/* ---- count ---- */
+
+struct count {
+    int64_t n;
+};
+
+/* count(*) has no arguments and counts rows. */
+static int count_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
+                      struct value *ret, struct err *err)
+{
+    struct count *c = state;
+    (void)ev;
+    (void)ret;
+    (void)err;
+    c->n += argc == 0 || !value_is_null(&args[0]);
+    return 0;
+}
+
+static int count_drop(void *state, struct eval *ev, const struct value *args, unsigned argc)
+{
+    struct count *c = state;
+    (void)ev;
+    c->n -= argc == 0 || !value_is_null(&args[0]);
+    return 0;
+}
+
+static int count_merge(void *into, const void *from, struct err *err)
+{
+    (void)err;
+    ((struct count *)into)->n += ((const struct count *)from)->n;
+    return 0;
+}
+
+static int count_result(void *state, struct eval *ev, struct value *ret, struct err *err)
+{
+    (void)ev;
+    (void)err;
+    *ret = value_int(((struct count *)state)->n);
+    return 0;
+}
+
+static int count_save(const void *state, struct arena *a, struct value *ret)
+{
+    (void)a;
+    *ret = value_int(((const struct count *)state)->n);
+    return 0;
+}
+
+static int count_load(void *state, const struct value *saved)
+{
+    if (saved->type != VALUE_INT) {
+        return -E_INVAL;
+    }
+    ((struct count *)state)->n = saved->i;
+    return 0;
+}
+
+static const struct function_state_ops count_ops = {.size = sizeof(struct count),
+                                                    .step = count_step,
+                                                    .drop = count_drop,
+                                                    .merge = count_merge,
+                                                    .result = count_result,
+                                                    .save = count_save,
+                                                    .load = count_load};
+
+/* ---- sum and avg ---- */
+
+struct sum {
+    __int128 whole;          /* of the integers: cannot overflow in any window */
+    double real, correction; /* of the floats */
+    int64_t n, n_real;
+    int64_t n_special; /* NaN and infinities: they would spoil the sum for good */
+    double special;
+};
+
+static void add_real(struct sum *s, double v)
+{
+    double t = s->real + v;
+    s->correction += fabs(s->real) >= fabs(v) ? (s->real - t) + v : (v - t) + s->real;
+    s->real = t;
+}
+
+static int sum_add(struct sum *s, const struct value *v, int sign)
+{
+    if (v->type == VALUE_INT) {
+        s->whole += sign * (__int128)v->i;
+    } else if (isfinite(v->f)) {
+        add_real(s, sign * v->f);
+        s->n_real += sign;
+    } else {
+        s->n_special += sign;
+        s->n_real += sign;
+        s->special = s->n_special > 0 ? s->special + v->f : 0;
+    }
+    s->n += sign;
+    if (s->n_real == 0) {
+        s->real = s->correction = 0;
+    }
+    return 0;
+}
+
+static int sum_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
+                    struct value *ret, struct err *err)
+{
+    (void)ev;
+    (void)ret;
+    if (argc == 0 || value_is_null(&args[0])) {
+        return 0;
+    }
+    if (!value_is_number(&args[0])) {
+        struct buf b = BUF_INIT;
+        (void)value_print_text(&b, &args[0]); /* sticky */
+        (void)err_set(err, -E_INVAL, "requires numeric but found %s(" STR_FMT ")",
+                      value_type_name(args[0].type), STR_ARG(buf_str(&b)));
+        buf_fini(&b);
+        return -E_INVAL;
+    }
+    return sum_add(state, &args[0], 1);
+}
+
+static int sum_drop(void *state, struct eval *ev, const struct value *args, unsigned argc)
+{
+    (void)ev;
+    return argc == 0 || !value_is_number(&args[0]) ? 0 : sum_add(state, &args[0], -1);
+}
+
+static int sum_merge(void *into, const void *from, struct err *err)
+{
+    struct sum *a = into;
+    const struct sum *b = from;
+    (void)err;
+    a->whole += b->whole;
+    add_real(a, b->real);
+    add_real(a, b->correction);
+    a->n += b->n;
+    a->n_real += b->n_real;
+    a->n_special += b->n_special;
+    a->special += b->special;
+    return 0;
+}
+
+static double sum_double(const struct sum *s)
+{
+    return s->n_special > 0 ? s->special : s->real + (s->correction + (double)s->whole);
+}
+
+static int sum_result(void *state, struct eval *ev, struct value *ret, struct err *err)
+{
+    const struct sum *s = state;
+    (void)ev;
+    (void)err;
+    if (s->n == 0) {
+        *ret = VALUE_OF_NULL;
+    } else if (s->n_real == 0 && s->whole >= INT64_MIN && s->whole <= INT64_MAX) {
+        *ret = value_int((int64_t)s->whole);
+    } else {
+        *ret = value_float(sum_double(s));
+    }
+    return 0;
+}
+
+/* The average of integers is an integer, as in eKuiper. */
+static int avg_result(void *state, struct eval *ev, struct value *ret, struct err *err)
+{
+    const struct sum *s = state;
+    (void)ev;
+    (void)err;
+    if (s->n == 0) {
+        *ret = VALUE_OF_NULL;
+    } else if (s->n_real == 0) {
+        *ret = value_int((int64_t)(s->whole / s->n));
+    } else {
+        *ret = value_float(sum_double(s) / (double)s->n);
+    }
+    return 0;
+}
+
+#define SUM_WORDS ((sizeof(struct sum) + 7) / 8)
+
+static int sum_save(const void *state, struct arena *a, struct value *ret)
+{
+    struct value *words = arena_alloc(a, SUM_WORDS * sizeof(*words));
+    int64_t raw[SUM_WORDS] = {0};
+    memcpy(raw, state, sizeof(struct sum));
+    for (size_t i = 0; words && i < SUM_WORDS; i++) {
+        words[i] = value_int(raw[i]);
+    }
+    *ret = (struct value){.type = VALUE_ARRAY, .n = SUM_WORDS, .items = words};
+    return words ? 0 : -E_NOMEM;
+}
+
+static int sum_load(void *state, const struct value *saved)
+{
+    int64_t raw[SUM_WORDS];
+    if (saved->type != VALUE_ARRAY || saved->n != SUM_WORDS) {
+        return -E_INVAL;
+    }
+    for (size_t i = 0; i < SUM_WORDS; i++) {
+        if (saved->items[i].type != VALUE_INT) {
+            return -E_INVAL;
+        }
+        raw[i] = saved->items[i].i;
+    }
+    memcpy(state, raw, sizeof(struct sum));
+    return 0;
+}
+
+#define SUM_OPS(result_fn)                                                                  \
+    {                                                                                       \
+        .size = sizeof(struct sum), .step = sum_step, .drop = sum_drop, .merge = sum_merge, \
+        .result = (result_fn), .save = sum_save, .load = sum_load                           \
+    }
+static const struct function_state_ops sum_ops = SUM_OPS(sum_result);
+static const struct function_state_ops avg_ops = SUM_OPS(avg_result);
+
+/* ---- min, max, last_value: one value that is kept ---- */
+
+struct kept {
+    struct value value; /* text and lists on the heap, in `arena` */
+    struct arena arena;
+    bool some;
+};
+
+static int keep(struct kept *k, const struct value *v)
+{
+    if (v->type < VALUE_STRING) { /* owns nothing */
+        k->value = *v;
+        k->some = true;
+        return 0;
+    }
+    struct arena fresh;
+    arena_init(&fresh, 0);
+    struct value copy = value_copy(&fresh, v);
+    if (arena_failed(&fresh)) {
+        arena_fini(&fresh);
+        return -E_NOMEM;
+    }
+    arena_fini(&k->arena);
+    k->arena = fresh;
+    k->value = copy;
+    k->some = true;
+    return 0;
+}
+
+static int keep_least(struct kept *k, const struct value *v, int sign, struct err *err)
+{
+    if (value_is_null(v)) {
+        return 0;
+    }
+    if (v->type == VALUE_ARRAY || v->type == VALUE_OBJECT || v->type == VALUE_BYTES) {
+        return err_set(err, -E_INVAL, "requires number, text or time but found %s",
+                       value_type_name(v->type));
+    }
+    if (k->some && k->value.type != v->type &&
+        !(value_is_number(v) && value_is_number(&k->value))) {
+        return err_set(err, -E_INVAL, "requires %s but found %s", value_type_name(k->value.type),
+                       value_type_name(v->type));
+    }
+    return k->some && sign * value_order(v, &k->value) >= 0 ? 0 : keep(k, v);
+}
+
+static int min_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
+                    struct value *ret, struct err *err)
+{
+    (void)ev;
+    (void)argc;
+    (void)ret;
+    return keep_least(state, &args[0], 1, err);
+}
+
+static int max_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
+                    struct value *ret, struct err *err)
+{
+    (void)ev;
+    (void)argc;
+    (void)ret;
+    return keep_least(state, &args[0], -1, err);
+}
+
+static int min_merge(void *into, const void *from, struct err *err)
+{
+    const struct kept *k = from;
+    return k->some ? keep_least(into, &k->value, 1, err) : 0;
+}
+
+static int max_merge(void *into, const void *from, struct err *err)
+{
+    const struct kept *k = from;
+    return k->some ? keep_least(into, &k->value, -1, err) : 0;
+}
+
+/* last_value(x, ignore_null) */
+static int last_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
+                     struct value *ret, struct err *err)
+{
+    bool skip = argc > 1 && args[1].type == VALUE_BOOL && args[1].b;
+    (void)ev;
+    (void)ret;
+    (void)err;
+    return skip && value_is_null(&args[0]) ? 0 : keep(state, &args[0]);
+}
+
+static int last_merge(void *into, const void *from, struct err *err)
+{
+    const struct kept *k = from;
+    (void)err;
+    return k->some ? keep(into, &k->value) : 0;
+}
+
+static int kept_result(void *state, struct eval *ev, struct value *ret, struct err *err)
+{
+    const struct kept *k = state;
+    (void)ev;
+    (void)err;
+    *ret = k->some ? k->value : VALUE_OF_NULL;
+    return 0;
+}
+
+static void kept_fini(void *state)
+{
+    arena_fini(&((struct kept *)state)->arena);
+}
+
+static int kept_save(const void *state, struct arena *a, struct value *ret)
+{
+    const struct kept *k = state;
+    struct value *items = arena_alloc(a, 2 * sizeof(*items));
+    if (!items) {
+        return -E_NOMEM;
+    }
+    items[0] = value_int(k->value.type);
+    items[1] = k->value.type == VALUE_TIME ? value_int(k->value.i) : value_copy(a, &k->value);
+    *ret = (struct value){.type = VALUE_ARRAY, .n = k->some ? 2 : 0, .items = items};
+    return arena_failed(a) ? -E_NOMEM : 0;
+}
+
+static int kept_load(void *state, const struct value *saved)
+{
+    struct kept *k = state;
+    if (saved->type != VALUE_ARRAY || (saved->n != 0 && saved->n != 2)) {
+        return -E_INVAL;
+    }
+    if (saved->n == 0) {
+        return 0;
+    }
+    struct value v = saved->items[1];
+    if (saved->items[0].type != VALUE_INT) {
+        return -E_INVAL;
+    }
+    if (saved->items[0].i == VALUE_TIME && v.type == VALUE_INT) {
+        v.type = VALUE_TIME;
+    } else if (saved->items[0].i == VALUE_FLOAT && v.type == VALUE_INT) {
+        v = value_float((double)v.i);
+    }
+    return keep(k, &v);
+}
+
+static size_t kept_bytes(const void *state)
+{
+    return ((const struct kept *)state)->arena.used;
+}
+
+#define KEPT_OPS(step_fn, merge_fn)                                                     \
+    {                                                                                   \
+        .size = sizeof(struct kept), .step = (step_fn), .merge = (merge_fn),            \
+        .result = kept_result, .fini = kept_fini, .save = kept_save, .load = kept_load, \
+        .bytes = kept_bytes                                                             \
+    }
+static const struct function_state_ops min_ops = KEPT_OPS(min_step, min_merge);
+static const struct function_state_ops max_ops = KEPT_OPS(max_step, max_merge);
+static const struct function_state_ops last_ops = KEPT_OPS(last_step, last_merge);
+
+static int one_number(const struct ast_expr *call, struct err *err)
+{
+    return function_expect_number(call, 0, err) ? 0 : -E_INVAL;
+}
+
+static const struct function functions[] = {
+    {.name = "avg",
+     .kind = FUNCTION_AGGREGATE,
+     .min_args = 1,
+     .max_args = 1,
+     .check = one_number,
+     .state = &avg_ops,
+     .help = "The mean of the values; of integers, an integer."},
+    {.name = "count",
+     .kind = FUNCTION_AGGREGATE,
+     .min_args = 0,
+     .max_args = 1,
+     .flags = FUNCTION_F_NULLS,
+     .state = &count_ops,
+     .help = "How many rows there are, or values that are not null."},
+    {.name = "last_value",
+     .kind = FUNCTION_AGGREGATE,
+     .min_args = 1,
+     .max_args = 2,
+     .flags = FUNCTION_F_NULLS,
+     .state = &last_ops,
+     .help = "The value of the last row; with true behind it, of the last that is not null."},
+    {.name = "max",
+     .kind = FUNCTION_AGGREGATE,
+     .min_args = 1,
+     .max_args = 1,
+     .state = &max_ops,
+     .help = "The greatest value."},
+    {.name = "min",
+     .kind = FUNCTION_AGGREGATE,
+     .min_args = 1,
+     .max_args = 1,
+     .state = &min_ops,
+     .help = "The least value."},
+    {.name = "sum",
+     .kind = FUNCTION_AGGREGATE,
+     .min_args = 1,
+     .max_args = 1,
+     .check = one_number,
+     .state = &sum_ops,
+     .help = "The sum of the values; of integers, an integer unless it is too large."},
+};
+
+const struct function_family function_aggregate = {functions, ARRAY_SIZE(functions)};
