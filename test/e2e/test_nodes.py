@@ -12,8 +12,8 @@ def pair():
     """A center and two edges that this file shares; checked and cleaned at the end."""
     host = Host()
     try:
-        center = host.center().start()
-        edges = [host.edge(center).start(wait=False) for _ in range(2)]
+        center = host.center(options=["--node-grace", "6"]).start()
+        edges = [host.edge(center, options=["--heartbeat", "1"]).start(wait=False) for _ in range(2)]
         for edge in edges:
             edge.load(host.image_busybox())
             edge.wait_ready()

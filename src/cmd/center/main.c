@@ -24,13 +24,15 @@
 #include "sync/parent.h"
 
 #define STOP_GRACE_MS 3000
+#define NODE_GRACE_MAX_S 86400
 #define RENEWAL_LOOK_MS (INT64_C(12) * 3600 * 1000)
 
 struct options {
-    const char *data_dir, *listen, *sans, *service_range, *log_level;
+    const char *data_dir, *listen, *sans, *service_range, *node_grace, *log_level;
     bool check, no_controllers;
     char *host;
     uint16_t port;
+    int64_t node_grace_ms; /* 0 = the default */
 };
 
 struct center {
@@ -56,6 +58,8 @@ static const char usage[] =
     "  --listen ADDRESS:PORT   of the API (TLS); default: 0.0.0.0:6443\n"
     "  --san NAME[,NAME...]    further names and addresses for the server's certificate\n"
     "  --service-range CIDR    addresses of Services; default: 10.96.0.0/16\n"
+    "  --node-grace SECONDS    a node that is silent for so long becomes Unknown; default: 50. More\n"
+    "                          than the nodes' --heartbeat\n"
     "  --no-controllers        the API alone: nothing acts on the objects (for tests of operators)\n"
     "  --log-level LEVEL       debug, info, warn or error; default: info\n"
     "  -n                      check the options and end\n"
@@ -78,6 +82,18 @@ static int parse_listen(struct options *o, struct err *err)
     return o->host ? 0 : err_sys(err, -ENOMEM, "read the options");
 }
 
+static int parse_node_grace(struct options *o, struct err *err)
+{
+    uint64_t seconds = 0;
+    if (o->node_grace && (str_u64(str_of(o->node_grace), &seconds) < 0 || seconds < 1 ||
+                          seconds > NODE_GRACE_MAX_S)) {
+        return err_set(err, -E_INVAL, "--node-grace: '%s' is not a number of seconds from 1 to %d",
+                       o->node_grace, NODE_GRACE_MAX_S);
+    }
+    o->node_grace_ms = (int64_t)seconds * 1000;
+    return 0;
+}
+
 static int parse_options(int argc, char **argv, struct options *o, struct err *err)
 {
     const struct option_spec specs[] = {
@@ -87,6 +103,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
         {"log-level", &o->log_level, NULL},
         {"n", NULL, &o->check},
         {"service-range", &o->service_range, NULL},
+        {"node-grace", &o->node_grace, NULL},
         {"no-controllers", NULL, &o->no_controllers},
     };
     int rc = options_parse("center", argc, argv, specs, ARRAY_SIZE(specs), usage, NULL);
@@ -99,7 +116,8 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
                        o->log_level);
     }
     log_init("center", level);
-    return parse_listen(o, err);
+    rc = parse_node_grace(o, err);
+    return rc < 0 ? rc : parse_listen(o, err);
 }
 
 static void on_exchange(struct http_exchange *x, void *arg)
@@ -199,7 +217,8 @@ static int open_controllers(struct center *c, struct err *err)
         return 0;
     }
     c->client = api_client_local(c->api, "system:selvedge-controllers");
-    const struct orchestrator_opts opts = {.root_ca = c->pki.ca_cert};
+    const struct orchestrator_opts opts = {.root_ca = c->pki.ca_cert,
+                                           .node_grace_ms = c->opts->node_grace_ms};
     c->orchestrator = c->client ? orchestrator_start(c->client, c->loop, &opts) : NULL;
     return c->orchestrator ? 0 : err_sys(err, -ENOMEM, "start the controllers");
 }

@@ -224,6 +224,7 @@ static int open_child(struct edge *e, struct err *err)
         .parent = e->opts->parent,
         .pki_dir = dir,
         .token = e->opts->bearer,
+        .heartbeat_ms = e->opts->heartbeat_ms,
         .open_stream = infra_open_stream,
         .open_stream_arg = e->infra,
     };

@@ -14,6 +14,7 @@
 #include "io/file.h"
 #include "sync/child.h"
 
+#define HEARTBEAT_MAX_S 3600
 #define TOKEN_LIMIT 4096
 
 static const char usage[] =
@@ -36,6 +37,8 @@ static const char usage[] =
     "  --cgroup-parent NAME    control group above all pods; default: selvedge\n"
     "  --oci-runtime PROGRAM   default: runc, else crun\n"
     "  --conmon PROGRAM        default: conmon\n"
+    "  --heartbeat SECONDS     how often the node tells its parent that it lives; default: 30. Less\n"
+    "                          than the center's --node-grace\n"
     "  --image-gc-high-threshold PERCENT\n"
     "                          of the disk in use, above which images that no pod here wants are\n"
     "                          removed; default: 100, never, since nothing fetches them again\n"
@@ -203,6 +206,18 @@ static int read_thresholds(struct edge_options *o, struct err *err)
     return rc;
 }
 
+static int read_heartbeat(struct edge_options *o, struct err *err)
+{
+    uint64_t seconds = 0;
+    const char *text = o->heartbeat_text;
+    if (text && (str_u64(str_of(text), &seconds) < 0 || seconds < 1 || seconds > HEARTBEAT_MAX_S)) {
+        return err_set(err, -E_INVAL, "--heartbeat: '%s' is not a number of seconds from 1 to %d",
+                       text, HEARTBEAT_MAX_S);
+    }
+    o->heartbeat_ms = (int64_t)seconds * 1000;
+    return 0;
+}
+
 static int check(struct edge_options *o, struct err *err)
 {
     CLEANUP(mem_freep) char *host = NULL;
@@ -227,6 +242,7 @@ static int check(struct edge_options *o, struct err *err)
     rc = rc < 0 ? err_wrap(err, rc, "--parent") : own_names(o, err);
     rc = rc < 0 ? rc : read_token(o, err);
     rc = rc < 0 ? rc : read_thresholds(o, err);
+    rc = rc < 0 ? rc : read_heartbeat(o, err);
     return rc < 0 ? rc : parse_listen(o, err);
 }
 
@@ -246,6 +262,7 @@ int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct e
         {"cni-bin-dirs", &o.cni_bin_dirs, NULL},
         {"cni-conf-dir", &o.cni_conf_dir, NULL},
         {"conmon", &o.conmon, NULL},
+        {"heartbeat", &o.heartbeat_text, NULL},
         {"image-gc-high-threshold", &o.gc_high_text, NULL},
         {"image-gc-low-threshold", &o.gc_low_text, NULL},
         {"local-listen", &o.local_listen, NULL},

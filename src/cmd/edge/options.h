@@ -10,7 +10,7 @@
 #include "base/err.h"
 
 struct edge_options {
-    const char *gc_high_text, *gc_low_text;
+    const char *gc_high_text, *gc_low_text, *heartbeat_text;
     const char *state_dir, *parent, *token, *token_file, *node_name, *node_ip, *node_labels,
         *local_listen, *bridge, *pod_subnet, *cgroup_parent, *cni_conf_dir, *cni_bin_dirs,
         *oci_runtime, *conmon, *log_dir, *log_level;
@@ -22,6 +22,7 @@ struct edge_options {
     char *local_host;
     uint16_t local_port;
     int gc_high, gc_low;  /* percent */
+    int64_t heartbeat_ms; /* 0 = the default */
     struct arena *memory; /* of what a teardown remembers; NULL otherwise */
 };
 
