@@ -7,7 +7,8 @@
 
 void shape_init(struct shape *s)
 {
-    *s = (struct shape){.n = 0};
+    static _Atomic uint64_t last;
+    *s = (struct shape){.id = ++last};
     map_init(&s->index);
 }
 
