@@ -4,11 +4,12 @@
  *
  * The watermark is the least of the sources' greatest times, less the tolerance for late rows. A
  * source that was silent for `idle_us` of clock time does not count (eKuiper lacks this: there a
- * silent source stalls the rule). Rows older than the watermark are late: they go to the late
- * callback, counted; with allowed lateness they still go to the windows that keep a state for them
- * (corrections), which the `correction` flag of the batch callback says.
+ * silent source stalls the rule). Rows older than the watermark are late: they are counted and go
+ * to the late callback, whose owner may hand them to the windows that still keep a state for them
+ * (window_correct()).
  *
- * In-order batches pass through unchanged. Single-threaded.
+ * In-order batches pass through unchanged. The sequence of a batch that was gathered from several
+ * is that of its first row. Single-threaded.
  */
 #ifndef STREAM_WINDOW_WATERMARK_H
 #define STREAM_WINDOW_WATERMARK_H
@@ -17,9 +18,11 @@
 
 struct watermark_spec {
     uint32_t n_sources;
-    int64_t tolerance_us; /* lateTolerance */
-    int64_t idle_us;      /* 0 = a silent source holds the rule up, as in eKuiper */
-    size_t memory_limit;  /* of rows that wait; 0 = LIMIT_RULE_BYTES */
+    const struct shape *const *shapes; /* of the sources, borrowed: to gather and to load rows */
+    int64_t tolerance_us;              /* lateTolerance */
+    int64_t idle_us;                   /* 0 = a silent source holds the rule up, as in eKuiper */
+    size_t memory_limit; /* of rows that wait; 0 = LIMIT_RULE_BYTES. When it is reached all rows
+                            go and time with them: what comes later is late */
 };
 
 /* Rows of one source, ordered; the whole batch is meant. */

@@ -38,6 +38,7 @@ struct join_spec {
     enum ast_join_kind kind;
     struct expr *on; /* NULL = all pairs */
     bool table;      /* the right side is a scan table: its rows stay, no window drops them */
+    uint32_t retain; /* of a table: how many of its latest rows stay; 0 = all */
 };
 
 struct window_spec {
@@ -58,7 +59,7 @@ struct window_spec {
     const struct aggregate_call *aggregates;
     uint32_t n_aggregates;
     bool grouped;    /* GROUP BY or an aggregate is there: output is groups, else single tuples */
-    bool needs_rows; /* the projection reads more than keys, aggregates and the group's last row */
+    bool needs_rows; /* the projection reads more than keys, aggregates and the group's first row */
     /* Surroundings; borrowed, outlive the window. */
     struct eval_rule *rule;
     struct zone *zone;   /* NULL = UTC */
@@ -67,8 +68,8 @@ struct window_spec {
 
 struct window_group {
     const struct tuple *const
-        *tuples; /* all tuples of the group where needs_rows, else the one whose
-                    cells bare fields show (the last row; eKuiper shows it) */
+        *tuples; /* all tuples of the group where needs_rows, else the one whose cells bare
+                    fields show: the first (eKuiper shows it); none in an empty window */
     uint32_t n_tuples;
     const struct value *aggregates; /* n_aggregates values */
 };
@@ -80,7 +81,9 @@ struct window_output {
     struct arena *arena; /* lives until the callback returns */
 };
 
-/* Called inside window_push* and window_advance. */
+/* Called inside window_push* and window_advance. A time window without rows is emitted too, unless
+ * it is grouped by keys or joined: then there is nothing to show. After 1,000 empty windows in a
+ * row the grid jumps to the next row or to now. */
 typedef void window_emit_fn(void *arg, const struct window_output *out);
 /* A row whose filter, key or argument failed to compute (the row is left out), or a limit that was
  * reached (-E_LIMIT: what was dropped is in the text). */
@@ -99,7 +102,8 @@ int window_push(struct window *w, uint32_t source, struct row *row);
  * path: keys and arguments are computed as columns. */
 int window_push_batch(struct window *w, struct batch *b, const struct column *computed,
                       const struct selection *sel);
-/* Time is now `us`: all that is due until then fires, in order. */
+/* Time is now `us`: all that is due until then fires, in order. Call it once when the rule starts:
+ * the windows of processing time begin there. */
 int window_advance(struct window *w, int64_t us);
 /* When window_advance() must be called next; INT64_MAX = when rows come. */
 int64_t window_next(const struct window *w);

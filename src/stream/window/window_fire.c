@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A window fires: its kept rows are joined, grouped and aggregated, and handed to the emit
+ * callback. All of it lies in the scratch arena until the callback has returned.
+ */
+#include "window_private.h"
+#include "group.h"
+
+/* The rows by source; tables add what they hold. */
+static int split_sources(struct window *w, const struct kept **rows, uint32_t n,
+                         struct row_list **ret)
+{
+    uint32_t n_sources = w->spec.n_sources;
+    struct row_list *lists = arena_zalloc(&w->scratch, n_sources * sizeof(*lists));
+    if (!lists) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        lists[rows[i]->source].n++;
+    }
+    for (uint32_t s = 0; s < n_sources; s++) {
+        size_t room = lists[s].n + w->tables[s].n + 1;
+        lists[s].items = arena_alloc(&w->scratch, room * sizeof(*lists[s].items));
+        lists[s].n = 0;
+        if (!lists[s].items) {
+            return -ENOMEM;
+        }
+        for (size_t i = 0; i < w->tables[s].n; i++) {
+            lists[s].items[lists[s].n++] = queue_at(&w->tables[s], i);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct row_list *l = &lists[rows[i]->source];
+        l->items[l->n++] = rows[i];
+    }
+    *ret = lists;
+    return 0;
+}
+
+/* Not grouped: one group with all tuples. */
+static int emit_tuples(struct window *w, const struct window_range *range, struct joined **tuples,
+                       uint32_t n)
+{
+    const struct tuple **list = arena_alloc(&w->scratch, (n + 1) * sizeof(*list));
+    if (!list) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        list[i] = &tuples[i]->tuple;
+    }
+    struct window_group group = {.tuples = list, .n_tuples = n};
+    struct window_output out = {
+        .range = *range, .groups = &group, .n_groups = 1, .arena = &w->scratch};
+    w->emit(w->arg, &out);
+    return 0;
+}
+
+static int fire_kept(struct window *w, const struct window_range *range, const struct kept **rows,
+                     uint32_t n)
+{
+    struct row_list *lists;
+    struct joined **tuples;
+    struct err err;
+    int rc = split_sources(w, rows, n, &lists);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = join_rows(w, lists, &tuples, &n, &err);
+    if (rc == -E_INVAL) {
+        window_report(w, NULL, &err);
+        return 0;
+    }
+    if (rc < 0 || (n == 0 && w->spec.n_sources > 1)) {
+        return rc;
+    }
+    return w->spec.grouped ? group_and_emit(w, range, tuples, n) : emit_tuples(w, range, tuples, n);
+}
+
+/* Memory that an emission needs is bounded by the arena: what does not fit is told. */
+static int finish(struct window *w, int rc)
+{
+    if (rc == -ENOMEM && arena_failed(&w->scratch)) {
+        struct err err;
+        err_set(&err, -E_LIMIT, "a window was left out: its result needs too much memory");
+        window_report(w, NULL, &err);
+        rc = 0;
+    }
+    arena_clear(&w->scratch);
+    return rc;
+}
+
+int fire_rows(struct window *w, const struct window_range *range, const struct queue *q,
+              size_t from, size_t n)
+{
+    const struct kept **rows = arena_alloc(&w->scratch, (n + 1) * sizeof(*rows));
+    for (size_t i = 0; rows && i < n; i++) {
+        rows[i] = queue_at(q, from + i);
+    }
+    return finish(w, rows ? fire_kept(w, range, rows, (uint32_t)n) : -ENOMEM);
+}
+
+static int fire_kept_bags(struct window *w, const struct window_range *range,
+                          struct bag *const *bags, uint32_t n_bags)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < n_bags; i++) {
+        n += bags[i]->rows.n;
+    }
+    const struct kept **rows = arena_alloc(&w->scratch, (n + 1) * sizeof(*rows));
+    if (!rows) {
+        return -ENOMEM;
+    }
+    n = 0;
+    for (uint32_t i = 0; i < n_bags; i++) {
+        for (size_t k = 0; k < bags[i]->rows.n; k++) {
+            rows[n++] = queue_at(&bags[i]->rows, k);
+        }
+    }
+    return fire_kept(w, range, rows, (uint32_t)n);
+}
+
+int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
+              uint32_t n)
+{
+    return finish(w, fire_kept_bags(w, range, bags, n));
+}
+
+/* ---- bags ---- */
+
+int bag_add(struct window *w, struct bag *b, struct kept *k)
+{
+    if (!window_charge(w, kept_bytes(k), k->row)) {
+        row_unref(k->row);
+        row_unref(k->computed);
+        return 0;
+    }
+    int rc = queue_push(&b->rows, k);
+    if (rc < 0) {
+        kept_release(w, k);
+    }
+    return rc;
+}
+
+bool bag_empty(const struct bag *b)
+{
+    return b->rows.n == 0;
+}
+
+void bag_clear(struct window *w, struct bag *b)
+{
+    window_drop_oldest(w, &b->rows, b->rows.n);
+    queue_fini(&b->rows);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the windows share.
+ *
+ *   window.c          life, rows in: filter, conditions, dispatch to the kind
+ *   window_fire.c     rows out: join, group, aggregate, emit
+ *   window_time.c     natural time: where windows begin and end
+ *   window_slices.c   tumbling and hopping: the rows between two cuts of time
+ *   window_sliding.c  sliding windows; window_count.c, window_session.c, window_state.c
+ *   fold.c            aggregates: groups with states, kept instead of rows
+ *   join.c            joins of rows
+ *   window_save.c     checkpoints
+ *
+ * A kind keeps its rows in bags. A bag holds rows, or, where the statement needs aggregates only,
+ * groups with partial aggregates: bag_add() and fire_bags() hide which of the two.
+ */
+#ifndef STREAM_WINDOW_PRIVATE_H
+#define STREAM_WINDOW_PRIVATE_H
+
+#include "base/mem.h"
+#include "window.h"
+
+/* A row that waits, with the values that were computed for it before the window. */
+struct kept {
+    struct row *row;
+    struct row *computed; /* NULL = none */
+    uint32_t source;
+};
+
+/* A queue of kept rows: items[first ... first + n). */
+struct queue {
+    struct kept *items;
+    size_t first, n, cap;
+};
+
+static inline struct kept *queue_at(const struct queue *q, size_t i)
+{
+    return &q->items[q->first + i];
+}
+int queue_push(struct queue *q, const struct kept *k); /* takes the references; -ENOMEM: not */
+void queue_drop(struct queue *q, size_t n);            /* the n oldest, unreferenced */
+void queue_fini(struct queue *q);
+
+/* A tuple with the computed values of its row of source 0. */
+struct joined {
+    const struct row *computed;
+    struct tuple tuple; /* last */
+};
+
+struct fold; /* fold.c */
+
+struct bag {
+    struct queue rows;
+    struct fold *fold; /* NULL = rows are kept, or nothing came yet */
+};
+
+struct slice { /* of a tumbling or hopping window: rows of [from, until) */
+    int64_t from, until;
+    struct bag bag;
+};
+
+struct trigger { /* a row of a sliding window that will fire it */
+    int64_t at, due;
+};
+
+struct partition { /* of a state window */
+    struct row *key;
+    uint64_t hash;
+    bool open;
+    int64_t start;
+    struct bag bag;
+};
+
+/* The day that was looked up last, for natural time. */
+struct natural {
+    int64_t day_from, day_until;
+};
+
+struct window {
+    struct window_spec spec;
+    window_emit_fn *emit;
+    window_error_fn *error;
+    void *arg;
+    struct eval_rule conditions; /* of WHEN, begin, emit: last_hit_*() of the window itself */
+    uint32_t n_computed;         /* EXPR_COMPUTED slots that the expressions read */
+    struct arena scratch;        /* one row or one emission */
+    struct tuple *single;        /* n_sources rows, for one row */
+    struct queue *tables;        /* by source; rows of scan tables */
+    size_t bytes;                /* of kept rows and groups */
+    int64_t now_us;              /* INT64_MIN before the first row or advance */
+    struct natural natural;
+    /* tumbling, hopping */
+    struct slice *slices;
+    uint32_t n_slices, cap_slices;
+    int64_t next_end;    /* INT64_MIN = not aligned yet */
+    int64_t last_end;    /* INT64_MIN = none has fired, or some were left out */
+    int64_t first_start; /* of the first window in event time; INT64_MIN = it has fired */
+    /* sliding, count */
+    struct queue rows;
+    struct trigger *triggers;
+    size_t first_trigger, n_triggers, cap_triggers;
+    int64_t counted; /* rows since the last emission of a count window */
+    /* session */
+    struct bag session;
+    bool session_open;
+    int64_t session_start, session_last;
+    int64_t session_cut;  /* where the open session is cut for its length */
+    int64_t continued_at; /* end of the session that was cut at its length; INT64_MIN = none */
+    /* state */
+    struct partition *partitions;
+    uint32_t n_partitions, cap_partitions;
+    uint32_t *partition_slots; /* index + 1 by hash */
+    uint32_t cap_partition_slots;
+};
+
+/* ---- window.c ---- */
+void window_report(struct window *w, const struct row *row, const struct err *err);
+/* Counts memory; false after it told that the limit is reached. */
+bool window_charge(struct window *w, size_t bytes, const struct row *row);
+size_t kept_bytes(const struct kept *k);
+void kept_release(struct window *w, struct kept *k);
+void window_drop_oldest(struct window *w, struct queue *q, size_t n); /* with their bytes */
+/* The condition for one row; an error is told and counts as false. */
+bool window_test(struct window *w, const struct expr *e, const struct kept *k, const char *clause);
+void window_eval_for(struct window *w, const struct kept *k, struct eval *ev);
+
+/* ---- bags ---- */
+int bag_add(struct window *w, struct bag *b, struct kept *k); /* takes k */
+bool bag_empty(const struct bag *b);
+void bag_clear(struct window *w, struct bag *b);
+
+/* ---- window_fire.c ---- */
+/* Emits the rows [from, from + n) of a queue. */
+int fire_rows(struct window *w, const struct window_range *range, const struct queue *q,
+              size_t from, size_t n);
+int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
+              uint32_t n);
+
+/* ---- join.c ---- */
+/* Joins the rows of each source; *ret in w->scratch. 0, -ENOMEM, -E_INVAL with the text. */
+struct row_list {
+    const struct kept **items;
+    uint32_t n;
+};
+int join_rows(struct window *w, const struct row_list *sources, struct joined ***ret,
+              uint32_t *ret_n, struct err *err);
+
+/* ---- window_time.c ---- */
+/* The least end of a window of `interval` that is after t. */
+int64_t natural_after(struct window *w, int64_t t, int64_t interval);
+/* The start of the window of `length` that ends at `end`. */
+int64_t natural_start(struct window *w, int64_t end, int64_t length);
+
+/* ---- kinds ---- */
+int slices_push(struct window *w, struct kept *k); /* all take k */
+bool slices_wants(struct window *w, int64_t t);    /* false: no window to come has a row of t */
+struct bag *slices_bag(struct window *w, int64_t t);
+int slices_advance(struct window *w);
+int64_t slices_next(const struct window *w);
+int sliding_push(struct window *w, struct kept *k);
+int sliding_advance(struct window *w);
+int64_t sliding_next(const struct window *w);
+int count_push(struct window *w, struct kept *k);
+int session_begin(struct window *w, int64_t t); /* a row of t follows */
+int session_push(struct window *w, struct kept *k);
+int session_advance(struct window *w);
+int64_t session_next(const struct window *w);
+int state_partition(struct window *w, struct row *key, uint64_t hash, struct partition **ret);
+int state_push(struct window *w, struct kept *k);
+
+#endif
