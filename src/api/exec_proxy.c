@@ -5,16 +5,14 @@
  */
 #include "api/exec_proxy.h"
 
+#include "api/admission/admission.h"
 #include "api/auth/authz.h"
 #include "api/exec_proxy_private.h"
 #include "api/object.h"
 #include "api/stream/portforward.h"
 #include "api/stream/proxy.h"
 
-#define COMMAND_MAX 256
 #define LOG_HIGH ((ssize_t)256 << 10)
-
-/* ---- what is asked ---- */
 
 static bool fail(struct server_call *call, int code, const char *text)
 {
@@ -22,97 +20,7 @@ static bool fail(struct server_call *call, int code, const char *text)
     return false;
 }
 
-static bool read_bool(const char *value)
-{
-    bool b = false;
-    return !*value || (str_bool(str_of(value), &b) == 0 && b);
-}
-
-static bool read_flag(const char *name, const char *value, struct node_stream_req *r)
-{
-    const struct {
-        const char *name;
-        bool *flag;
-    } flags[] = {
-        {"stdin", &r->in},
-        {"stdout", &r->out},
-        {"stderr", &r->err},
-        {"tty", &r->tty},
-        {"follow", &r->follow},
-        {"previous", &r->previous},
-        {"timestamps", &r->timestamps},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
-        if (cstr_eq(name, flags[i].name)) {
-            *flags[i].flag = read_bool(value);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* False when it has replied. */
-static bool read_number(struct server_call *call, const char *name, const char *value,
-                        struct node_stream_req *r)
-{
-    const struct {
-        const char *name;
-        int64_t *number;
-        int64_t least;
-    } numbers[] = {
-        {"tailLines", &r->tail_lines, 0},
-        {"limitBytes", &r->limit_bytes, 1},
-        {"sinceSeconds", &r->since_seconds, 1},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-        if (cstr_eq(name, numbers[i].name) && *value) {
-            int64_t n;
-            if (str_i64(str_of(value), &n) < 0 || n < numbers[i].least) {
-                return fail(call, -E_INVAL,
-                            arena_printf(http_exchange_arena(call->x),
-                                         "%s: Invalid value: \"%.40s\": must be greater than or "
-                                         "equal to %lld",
-                                         name, value, (long long)numbers[i].least));
-            }
-            *numbers[i].number = n;
-        }
-    }
-    return true;
-}
-
-static bool read_query(struct server_call *call, struct node_stream_req *r)
-{
-    struct arena *a = http_exchange_arena(call->x);
-    struct str query = http_exchange_request(call->x)->query;
-    const char **command = arena_zalloc(a, (COMMAND_MAX + 1) * sizeof(*command));
-    const char *name, *value;
-    size_t n = 0;
-    *r = (struct node_stream_req){
-        .tail_lines = -1, .limit_bytes = -1, .since_seconds = -1, .container = ""};
-    if (!command) {
-        return fail(call, -E_NOMEM, NULL);
-    }
-    while (http_query_next(a, &query, &name, &value)) {
-        if (cstr_eq(name, "command")) {
-            if (n == COMMAND_MAX) {
-                return fail(call, -E_INVAL, "the command has too many arguments");
-            }
-            command[n++] = value;
-        } else if (cstr_eq(name, "container")) {
-            r->container = value;
-        } else if (cstr_eq(name, "sinceTime") && *value) {
-            struct wall t;
-            if (time_parse(str_of(value), &t) < 0) {
-                return fail(call, -E_INVAL, "sinceTime must be a time of RFC 3339");
-            }
-            r->since_time = value;
-        } else if (!read_flag(name, value, r) && !read_number(call, name, value, r)) {
-            return false;
-        }
-    }
-    r->command = command;
-    return true;
-}
+/* ---- which pod ---- */
 
 static const char *container_names(struct arena *a, const struct json *pod)
 {
@@ -360,33 +268,11 @@ static bool method_verb(struct str method, enum handler_verb *ret)
     return false;
 }
 
-static void start_proxy(struct server_call *call)
+/* exec, attach and port-forward, once they may be. */
+static void start_stream(struct server_call *call, struct node_stream_req *r)
 {
-    enum handler_verb verb;
-    if (!method_verb(http_exchange_request(call->x)->method, &verb)) {
-        fail(call, -E_METHOD, "the server does not allow this method on the requested resource");
-    } else if (may(call, verb)) {
-        proxy_start(call);
-    }
-}
-
-void exec_proxy_start(struct server_call *call)
-{
-    struct node_stream_req r;
-    const struct http_request *req = http_exchange_request(call->x);
     enum kind_sub sub = call->route.sub->sub;
-    bool get = str_is(req->method, "GET");
-    bool post = str_is(req->method, "POST");
-    if (sub == KIND_SUB_PROXY) {
-        start_proxy(call);
-        return;
-    }
-    if (!(get || (post && sub != KIND_SUB_LOG))) {
-        fail(call, -E_METHOD, "the server does not allow this method on the requested resource");
-        return;
-    }
-    if (!may(call, get ? HANDLER_GET : HANDLER_CREATE) || !read_query(call, &r) ||
-        !find_pod(call, &r)) {
+    if (!find_pod(call, r)) {
         return;
     }
     if (!call->server->opts.open_stream || call->server->draining) {
@@ -395,23 +281,86 @@ void exec_proxy_start(struct server_call *call)
         return;
     }
     if (sub == KIND_SUB_LOG) {
-        start_log(call, &r);
+        start_log(call, r);
         return;
     }
     if (sub == KIND_SUB_PORTFORWARD) {
-        portforward_start(call, &r);
+        portforward_start(call, r);
         return;
     }
-    r.type = sub == KIND_SUB_EXEC ? NODE_STREAM_EXEC : NODE_STREAM_ATTACH;
-    if (sub == KIND_SUB_EXEC && !r.command[0]) {
+    r->type = sub == KIND_SUB_EXEC ? NODE_STREAM_EXEC : NODE_STREAM_ATTACH;
+    if (sub == KIND_SUB_EXEC && !r->command[0]) {
         fail(call, -E_INVAL, "you must specify at least 1 command");
         return;
     }
-    if (!r.in && !r.out && !r.err) {
+    if (!r->in && !r->out && !r->err) {
         fail(call, -E_INVAL, "you must specify at least 1 of stdin, stdout, stderr");
         return;
     }
-    exec_proxy_remote(call, &r);
+    exec_proxy_remote(call, r);
+}
+
+/* Admission has let it pass; options may have been changed by it. */
+static void admitted(struct handler_op *op, struct json *options)
+{
+    struct server_call *call = op->arg;
+    struct node_stream_req r = {
+        .tail_lines = -1, .limit_bytes = -1, .since_seconds = -1, .container = ""};
+    http_exchange_on_close(call->x, NULL, NULL);
+    if (call->route.sub->sub == KIND_SUB_PROXY) {
+        proxy_start(call);
+    } else if (exec_proxy_read_options(call, options, &r)) {
+        start_stream(call, &r);
+    }
+}
+
+static void client_gone(void *arg)
+{
+    handler_cancel(arg);
+}
+
+static void refused(struct handler_op *op)
+{
+    server_reply(op->arg);
+}
+
+/* Asks admission: it is a connection (operation CONNECT), not a read. */
+static void ask(struct server_call *call, const struct node_stream_req *r)
+{
+    struct handler_op *op = &call->op;
+    *op = (struct handler_op){.server = call->server,
+                              .arena = http_exchange_arena(call->x),
+                              .user = &call->user,
+                              .verb = HANDLER_CREATE,
+                              .kind = call->route.kind,
+                              .sub = call->route.sub,
+                              .ns = call->route.ns,
+                              .name = call->route.name,
+                              .done = refused,
+                              .arg = call};
+    http_exchange_on_close(call->x, client_gone, op);
+    admission_connect(op, exec_proxy_options(call, r), admitted);
+}
+
+void exec_proxy_start(struct server_call *call)
+{
+    struct node_stream_req r = {0};
+    enum handler_verb verb;
+    enum kind_sub sub = call->route.sub->sub;
+    struct str method = http_exchange_request(call->x)->method;
+    bool stream = str_is(method, "GET") || (str_is(method, "POST") && sub != KIND_SUB_LOG);
+    if (!method_verb(method, &verb) || (sub != KIND_SUB_PROXY && !stream)) {
+        fail(call, -E_METHOD, "the server does not allow this method on the requested resource");
+        return;
+    }
+    if (!may(call, verb) || (sub != KIND_SUB_PROXY && !exec_proxy_read_query(call, &r))) {
+        return;
+    }
+    if (sub == KIND_SUB_LOG) {
+        start_stream(call, &r);
+    } else {
+        ask(call, &r);
+    }
 }
 
 void exec_proxy_end_all(struct api_server *s)

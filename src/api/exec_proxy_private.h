@@ -13,6 +13,14 @@ struct exec_proxy {
     void (*end)(struct exec_proxy *p); /* the server drains */
 };
 
+/* exec_proxy_query.c. One that returns false has replied. */
+bool exec_proxy_read_query(struct server_call *call, struct node_stream_req *r);
+/* What admission is asked about: PodExecOptions and its sisters; r is read for exec and attach. */
+struct json *exec_proxy_options(struct server_call *call, const struct node_stream_req *r);
+/* The streams, container and command of options. */
+bool exec_proxy_read_options(struct server_call *call, const struct json *o,
+                             struct node_stream_req *r);
+
 /* What protocols before v4 say on the error channel: the Status' message, heap; NULL on success. */
 char *exec_proxy_legacy_error(struct str status);
 

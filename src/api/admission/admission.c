@@ -103,3 +103,37 @@ void admission_validate(struct handler_op *op, struct json *obj, admission_next_
     op->commit = next;
     webhooks_run(&ad, false, validate_last);
 }
+
+/* ---- connections ---- */
+
+static struct admission connection_of(struct handler_op *op, struct json *options)
+{
+    return (struct admission){.op = op,
+                              .verb = SERVER_CONNECT,
+                              .kind = op->kind,
+                              .subresource = op->sub->name,
+                              .obj = options};
+}
+
+static void connect_last(struct handler_op *op, struct json *options)
+{
+    struct admission ad = connection_of(op, options);
+    if (policy_plugin.validate(&ad)) {
+        op->commit(op, options);
+    } else {
+        handler_fail(op, ad.refusal);
+    }
+}
+
+static void connect_validate(struct handler_op *op, struct json *options)
+{
+    struct admission ad = connection_of(op, options);
+    webhooks_run(&ad, false, connect_last);
+}
+
+void admission_connect(struct handler_op *op, struct json *options, admission_next_fn *next)
+{
+    struct admission ad = connection_of(op, options);
+    op->commit = next;
+    webhooks_run(&ad, true, connect_validate);
+}

@@ -65,4 +65,9 @@ void admission_mutate(struct handler_op *op, struct json *obj, admission_next_fn
 /* The validating half; obj NULL for a delete. next must write at once. */
 void admission_validate(struct handler_op *op, struct json *obj, admission_next_fn *next);
 
+/* A connection to a pod, service or node (exec, attach, portforward, proxy): options is the object
+ * that is asked about (PodExecOptions ...), next gets the one to go on with. Webhooks and policies
+ * are asked, no other plug-in. */
+void admission_connect(struct handler_op *op, struct json *options, admission_next_fn *next);
+
 #endif

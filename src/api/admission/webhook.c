@@ -97,30 +97,46 @@ static struct json *denied(struct arena *a, const char *hook, const struct json 
     return s;
 }
 
-/* What is left after a hook's patch must be an object of the kind again. */
-static const char *apply_patch(struct admission_run *run, const struct json *response)
+/* What is left after a hook's patch must be an object of the kind again. NULL with err. The options
+ * of a connection are read by who makes it. */
+static struct json *patched(struct admission_run *run, const struct kind *k, const struct json *ops,
+                            struct err *err)
 {
     struct arena *a = run->op->arena;
-    const struct kind *k = run->calls[run->at].hook->as;
-    struct str text = json_text(json_get(response, "patch"));
-    CLEANUP(buf_finip) struct buf patch = BUF_INIT;
-    struct json *ops = NULL, *after = NULL;
-    struct err err = {0};
-    if (!cstr_eq(json_path_cstr(response, "patchType", ""), "JSONPatch")) {
-        return "webhook returned response.patch but not response.patchType=JSONPatch";
+    bool options = run->verb == SERVER_CONNECT;
+    struct json *before = json_clone(a, run->obj), *after = NULL;
+    before = options ? before : kind_to_served(a, k, before);
+    if (patch_json(a, before, ops, &after, err) < 0 || options) {
+        return after;
     }
-    struct json *before = kind_to_served(a, k, json_clone(a, run->obj));
-    if (base64_decode(&patch, text) < 0) {
-        return "response.patch is not base64";
-    }
-    if (json_parse(a, buf_str(&patch), NULL, &ops, &err) < 0 ||
-        patch_json(a, before, ops, &after, &err) < 0 ||
-        (!k->custom && schema_check_object(a, k->type, after, NULL, &err) < 0)) {
-        return arena_printf(a, "%s", err.text);
+    if (!k->custom && schema_check_object(a, k->type, after, NULL, err) < 0) {
+        return NULL;
     }
     struct json *obj = kind_to_storage(a, k, after);
     if (!k->custom) {
         schema_defaults(a, kind_storage(k)->type, obj);
+    }
+    return obj;
+}
+
+static const char *apply_patch(struct admission_run *run, const struct json *response)
+{
+    struct arena *a = run->op->arena;
+    struct str text = json_text(json_get(response, "patch"));
+    CLEANUP(buf_finip) struct buf patch = BUF_INIT;
+    struct json *ops = NULL;
+    struct err err = {0};
+    if (!cstr_eq(json_path_cstr(response, "patchType", ""), "JSONPatch")) {
+        return "webhook returned response.patch but not response.patchType=JSONPatch";
+    }
+    if (base64_decode(&patch, text) < 0) {
+        return "response.patch is not base64";
+    }
+    struct json *obj = json_parse(a, buf_str(&patch), NULL, &ops, &err) == 0
+                           ? patched(run, run->calls[run->at].hook->as, ops, &err)
+                           : NULL;
+    if (!obj) {
+        return arena_printf(a, "%s", err.text);
     }
     if (!json_equal(obj, run->obj)) {
         run->obj = obj;
@@ -179,7 +195,8 @@ static bool is_fresh(const struct admission_run *run)
     struct handler_op *op = run->op;
     const char *key = api_key(op->arena, op->kind, op->ns, op->name);
     struct store_item *it = key ? store_get_latest(op->server->store, str_of(key)) : NULL;
-    return run->verb == SERVER_CREATE ? true : it && it->rev == op->old_rev;
+    bool stored = run->verb != SERVER_CREATE && run->verb != SERVER_CONNECT;
+    return !stored || (it && it->rev == op->old_rev);
 }
 
 static void finish(struct admission_run *run)
