@@ -101,16 +101,6 @@ static void set_eval(struct grouping *g, const struct joined *j, struct eval *ev
                         .now_us = g->w->now_us};
 }
 
-static const struct row *row_of(const struct joined *j)
-{
-    for (uint32_t i = 0; i < j->tuple.n; i++) {
-        if (j->tuple.rows[i]) {
-            return j->tuple.rows[i];
-        }
-    }
-    return NULL;
-}
-
 static bool same_keys(const struct grouping *g, const struct value *a, const struct value *b)
 {
     for (uint32_t i = 0; i < g->w->spec.n_keys; i++) {
@@ -198,7 +188,7 @@ static int group_tuple(struct grouping *g, struct joined *j)
         }
         if (rc < 0) {
             err_wrap(&err, rc, "run Group By error");
-            window_report(w, row_of(j), &err);
+            window_report(w, joined_row(j), &err);
             return 0;
         }
     }
@@ -305,7 +295,7 @@ static int aggregate(struct grouping *g, struct group *group)
             if (rc < 0 && !g->told) {
                 g->told = true;
                 err_wrap(&err, rc, "run Select error: call func %s error", call->function->name);
-                window_report(w, row_of(group->tuples[t]), &err);
+                window_report(w, joined_row(group->tuples[t]), &err);
             }
         }
     }
@@ -318,20 +308,16 @@ static int show(struct grouping *g, struct group *group, struct window_group *re
 {
     struct window *w = g->w;
     uint32_t n = w->spec.needs_rows ? group->n : MIN_OF(group->n, 1u);
-    const struct tuple **tuples = arena_alloc(&w->scratch, (n + 1) * sizeof(*tuples));
     struct value *values = arena_alloc(&w->scratch, (w->spec.n_aggregates + 1) * sizeof(*values));
-    if (!tuples || !values) {
+    if (!values || window_show(w, group->tuples, n, ret) < 0) {
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        tuples[i] = &group->tuples[i]->tuple;
-    }
+    ret->aggregates = values;
     struct eval ev = {.arena = &w->scratch,
-                      .tuple = n > 0 ? tuples[0] : NULL,
+                      .tuple = n > 0 ? ret->tuples[0] : NULL,
                       .range = g->range,
                       .rule = w->spec.rule,
                       .now_us = w->now_us};
-    *ret = (struct window_group){.tuples = tuples, .n_tuples = n, .aggregates = values};
     return states_result(w, group->states, &ev, values);
 }
 

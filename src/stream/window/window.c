@@ -129,7 +129,8 @@ static uint32_t computed_of_all(struct expr *const *list, uint32_t n_list)
 /* How many computed columns have to stay with a row. */
 static uint32_t count_computed(const struct window_spec *s)
 {
-    uint32_t n = computed_of(s->filter);
+    uint32_t n = MAX_OF(s->n_computed, computed_of(s->filter));
+    n = MAX_OF(n, computed_of(s->where));
     n = MAX_OF(n, computed_of(s->when));
     n = MAX_OF(n, computed_of(s->begin));
     n = MAX_OF(n, computed_of(s->emit));

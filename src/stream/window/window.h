@@ -52,6 +52,12 @@ struct window_spec {
     struct expr **partition;                         /* of state windows */
     uint32_t n_partition;
     /* What is folded. */
+    const struct expr *where; /* of the window's (joined) tuples, before they are grouped; NULL =
+                                 none. A window of which no tuple meets it is not emitted. eKuiper
+                                 does WHERE here for count windows, event time and joins, and before
+                                 the window otherwise */
+    uint32_t n_computed;      /* EXPR_COMPUTED values of source 0 that stay with each row (analytic
+                                 functions); those that expressions of this spec read always do */
     uint32_t n_sources;
     const struct join_spec *joins; /* n_sources - 1 */
     struct expr **keys;            /* GROUP BY */
@@ -71,6 +77,9 @@ struct window_group {
         *tuples; /* all tuples of the group where needs_rows, else the one whose cells bare
                     fields show: the first (eKuiper shows it); none in an empty window */
     uint32_t n_tuples;
+    /* Of each tuple: the EXPR_COMPUTED values that came with its row of source 0; an item is NULL
+     * where there were none. */
+    const struct value *const *computed;
     const struct value *aggregates; /* n_aggregates values */
 };
 

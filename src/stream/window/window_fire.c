@@ -37,18 +37,56 @@ static int split_sources(struct window *w, const struct kept **rows, uint32_t n,
     return 0;
 }
 
-/* Not grouped: one group with all tuples. */
-static int emit_tuples(struct window *w, const struct window_range *range, struct joined **tuples,
-                       uint32_t n)
+int window_show(struct window *w, struct joined *const *tuples, uint32_t n,
+                struct window_group *ret)
 {
     const struct tuple **list = arena_alloc(&w->scratch, (n + 1) * sizeof(*list));
-    if (!list) {
+    const struct value **computed = arena_alloc(&w->scratch, (n + 1) * sizeof(*computed));
+    if (!list || !computed) {
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < n; i++) {
         list[i] = &tuples[i]->tuple;
+        computed[i] = tuples[i]->computed ? tuples[i]->computed->cells : NULL;
     }
-    struct window_group group = {.tuples = list, .n_tuples = n};
+    *ret = (struct window_group){.tuples = list, .n_tuples = n, .computed = computed};
+    return 0;
+}
+
+/* Keeps the tuples that meet WHERE. */
+static uint32_t meet_where(struct window *w, const struct window_range *range,
+                           struct joined **tuples, uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct eval ev = {.arena = &w->scratch,
+                          .tuple = &tuples[i]->tuple,
+                          .computed = tuples[i]->computed ? tuples[i]->computed->cells : NULL,
+                          .range = range,
+                          .rule = w->spec.rule,
+                          .now_us = w->now_us};
+        struct err err;
+        bool yes = false;
+        int rc = expr_test(w->spec.where, &ev, &yes, &err);
+        if (rc < 0) {
+            err_wrap(&err, rc, "run Where error");
+            window_report(w, joined_row(tuples[i]), &err);
+            yes = false;
+        }
+        tuples[kept] = tuples[i];
+        kept += yes;
+    }
+    return kept;
+}
+
+/* Not grouped: one group with all tuples. */
+static int emit_tuples(struct window *w, const struct window_range *range, struct joined **tuples,
+                       uint32_t n)
+{
+    struct window_group group;
+    if (window_show(w, tuples, n, &group) < 0) {
+        return -ENOMEM;
+    }
     struct window_output out = {
         .range = *range, .groups = &group, .n_groups = 1, .arena = &w->scratch};
     w->emit(w->arg, &out);
@@ -70,7 +108,10 @@ static int fire_kept(struct window *w, const struct window_range *range, const s
         window_report(w, NULL, &err);
         return 0;
     }
-    if (rc < 0 || (n == 0 && w->spec.n_sources > 1)) {
+    if (rc >= 0 && w->spec.where) {
+        n = meet_where(w, range, tuples, n);
+    }
+    if (rc < 0 || (n == 0 && (w->spec.n_sources > 1 || w->spec.where))) {
         return rc;
     }
     return w->spec.grouped ? group_and_emit(w, range, tuples, n) : emit_tuples(w, range, tuples, n);

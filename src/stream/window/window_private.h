@@ -46,6 +46,14 @@ struct joined {
     const struct row *computed;
     struct tuple tuple; /* last */
 };
+static inline const struct row *joined_row(const struct joined *j) /* its first, for messages */
+{
+    uint32_t i = 0;
+    while (i + 1 < j->tuple.n && !j->tuple.rows[i]) {
+        i++;
+    }
+    return j->tuple.rows[i];
+}
 
 struct fold; /* fold.c */
 
@@ -135,6 +143,9 @@ int fire_rows(struct window *w, const struct window_range *range, const struct q
               size_t from, size_t n);
 int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
               uint32_t n);
+/* A group of the tuples without aggregates, in w->scratch. */
+int window_show(struct window *w, struct joined *const *tuples, uint32_t n,
+                struct window_group *ret);
 
 /* ---- join.c ---- */
 /* Joins the rows of each source; *ret in w->scratch. 0, -ENOMEM, -E_INVAL with the text. */
