@@ -4,7 +4,7 @@
  *
  *   {{.}} {{.a.b}} {{json .}} {{toJson .a}} {{index . 0 "name"}} {{len .}} {{base64 .a}}
  *   {{if COND}}...{{else if COND}}...{{else}}...{{end}}   {{range .}}...{{else}}...{{end}}
- *   {{range $i, $v := .}}   {{with .a}}...{{end}}   {{$x := .a}}   {{/ * comment * /}}   {{- trim
+ *   {{range $i, $v := .}}   {{with .a}}...{{end}}   {{$x := .a}}   {{- trim
  * -}} eq ne lt le gt ge and or not, print, printf with %s %d %v %f %.2f %q %t %%, pipelines: {{.a |
  * json}}
  *

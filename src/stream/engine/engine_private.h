@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the engine share.
+ *
+ *   engine.c       the engine: time, events in
+ *   catalog.c      streams and tables
+ *   plan*.c        from a statement to a plan
+ *   rule.c         life of a rule, checkpoints, status
+ *   rule_rows.c    rows in: analytic functions, filter, projection as columns, windows
+ *   rule_result.c  results of windows: having, unnest, order, limit, projection
+ *   index*.c       which rules want which rows
+ */
+#ifndef STREAM_ENGINE_ENGINE_PRIVATE_H
+#define STREAM_ENGINE_ENGINE_PRIVATE_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "engine.h"
+#include "index.h"
+#include "plan.h"
+#include "stream/expr/program.h"
+#include "stream/sql/ast.h"
+#include "stream/window/watermark.h"
+#include "stream/window/wheel.h"
+
+struct engine {
+    struct engine_options opts;
+    char *zone_name;
+    struct zone *zone; /* NULL = UTC */
+    int64_t now_us;
+    struct map streams;       /* name -> struct engine_stream */
+    struct list stream_order; /* by name */
+    struct map rules;         /* id -> struct rule */
+    struct wheel *wheel;
+    bool pushing; /* a batch is on its way: definitions may not change */
+};
+
+/* A rule's interest in a stream: the i-th source of one of its pipelines. */
+struct tap {
+    struct list link; /* of the stream's taps */
+    struct pipeline *pipeline;
+    struct engine_stream *stream;
+    uint32_t source;
+};
+
+struct engine_stream {
+    struct engine *engine; /* NULL: hidden, the result of a sub-query */
+    struct list link;
+    char *name, *ddl;
+    struct arena arena;               /* of the definition */
+    struct ast_statement *definition; /* NULL: hidden */
+    bool table, lookup;
+    struct shape shape;
+    struct decoder *decoder;
+    struct index *index; /* of taps */
+    struct list taps;    /* of running pipelines */
+    uint32_t users;      /* running rules that read it */
+    uint64_t sequence;   /* of the next row */
+    uint64_t rows, errors;
+    uint32_t retain;   /* of a table: how many rows stay; 0 = all, within LIMIT_TABLE_ROWS */
+    struct row **kept; /* of a table: its rows, oldest first */
+    uint32_t n_kept, cap_kept;
+    void *data;
+};
+
+struct op_count {
+    uint64_t in, out, errors, us;
+};
+
+/* One SELECT at work. A rule has one, and one more for each sub-query and each branch of UNION. */
+struct pipeline {
+    struct rule *rule;
+    struct plan *plan;
+    struct list link;            /* of the rule's pipelines; inner ones first */
+    struct engine_stream *feeds; /* a hidden stream; NULL: the rule's result */
+    struct tap *taps;            /* plan->n_sources */
+    struct program *filter;
+    struct program **fields;          /* of a columnar plan */
+    struct shape shape;               /* of the result */
+    struct window *window;            /* NULL when columnar */
+    struct watermark *watermark;      /* NULL in processing time */
+    struct analytic_state *analytics; /* rule_analytic.c */
+    struct wheel_timer timer;
+    struct op_count op_analytic, op_filter, op_window, op_project;
+    bool running;
+};
+
+struct rule {
+    struct engine *engine;
+    char *id, *sql;
+    struct rule_options opts;
+    char *zone_name;
+    struct zone *zone;
+    rule_result_fn *on_result;
+    void *arg;
+    struct list pipelines;
+    struct engine_stream **hidden; /* results of sub-queries */
+    uint32_t n_hidden;
+    struct eval_rule eval;
+    bool running;
+    uint64_t results, errors;
+    struct arena names; /* of rule_stream() */
+    const char **streams;
+    uint32_t n_streams;
+};
+
+/* ---- catalog.c ---- */
+
+/* A stream that exists inside a rule only. */
+struct engine_stream *stream_new_hidden(struct engine *e, struct str name, struct err *err);
+void stream_free(struct engine_stream *s);
+/* Rows of a table as they are now, in the current shape; borrowed until the next call. */
+int stream_each_row(struct engine_stream *s, int (*fn)(void *arg, struct row *r), void *arg);
+int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row);
+/* Hands a decoded batch to all taps. */
+int stream_spread(struct engine_stream *s, struct batch *b, int64_t now_us);
+void catalog_free(struct engine *e);
+
+/* ---- rule.c ---- */
+
+void rule_failed(struct rule *r, const struct err *err);
+int rule_replan(struct rule *r, struct err *err); /* a stream of it has a new definition */
+bool rule_reads(const struct rule *r, const struct engine_stream *s);
+
+/* ---- rule_rows.c ---- */
+
+/* Rows for a tap; exact: the filter is known to hold for all of sel. */
+int pipeline_take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                  bool exact);
+int pipeline_arm(struct pipeline *p); /* the timer of its window */
+int pipeline_time(struct pipeline *p, int64_t now_us);
+/* What goes out: to the rule's callback or to a hidden stream. Takes the batch. */
+int pipeline_emit(struct pipeline *p, struct batch *out, bool single,
+                  const struct window_range *range);
+/* "run Where error: ...": told, and sent as a result with sendError. */
+void pipeline_error(struct pipeline *p, const char *clause, const struct err *err);
+int pipeline_open(struct pipeline *p, struct err *err);
+void pipeline_close(struct pipeline *p);
+
+/* ---- rule_result.c ---- */
+
+void pipeline_on_window(void *arg, const struct window_output *out);
+
+/* ---- rule_analytic.c ---- */
+
+int analytic_new(const struct plan *plan, struct analytic_state **ret);
+void analytic_free(struct analytic_state *s, const struct plan *plan);
+/* Computes the analytic functions for the selected rows, in order, into columns of the batch's
+ * arena (n_analytics of them). Rows that fail are taken out of sel. */
+int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
+                 struct column **ret_columns);
+int analytic_save(const struct analytic_state *s, const struct plan *plan, struct arena *a,
+                  struct value *ret);
+int analytic_load(struct analytic_state *s, const struct plan *plan, const struct value *saved);
+size_t analytic_bytes(const struct analytic_state *s, const struct plan *plan);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the planner share: plan.c (clauses), plan_expr.c (expressions). */
+#ifndef STREAM_ENGINE_PLAN_PRIVATE_H
+#define STREAM_ENGINE_PLAN_PRIVATE_H
+
+#include "engine_private.h"
+#include "plan.h"
+#include "stream/sql/sql.h"
+
+#define PLAN_ANALYTICS_MAX 1000
+
+enum alias_state { ALIAS_NEW, ALIAS_RESOLVING, ALIAS_DONE };
+
+struct alias {
+    struct str name;
+    const struct ast_expr *ast;
+    struct expr *expr;
+    enum alias_state state;
+};
+
+/* Which clause an expression stands in: some functions are allowed in some only. */
+enum clause {
+    CLAUSE_FIELD,
+    CLAUSE_WHERE,
+    CLAUSE_ON,
+    CLAUSE_WINDOW,
+    CLAUSE_GROUP,
+    CLAUSE_HAVING,
+    CLAUSE_ORDER,
+    CLAUSE_AGGREGATE, /* inside an aggregate's arguments */
+    CLAUSE_ANALYTIC   /* inside an analytic function's arguments */
+};
+
+struct planner {
+    struct plan *plan;
+    struct arena *arena;
+    struct alias *aliases;
+    uint32_t n_aliases;
+    struct aggregate_call *aggregates;
+    uint32_t n_aggregates, cap_aggregates, cap_analytics;
+    /* Aggregates are numbered behind the analytic functions once those are known: their expressions
+     * are listed here and get their slots at the end. */
+    struct expr **aggregate_refs;
+    uint32_t n_refs, cap_refs;
+    bool uses_rows; /* something but keys, aggregates and bare fields is read of a group */
+    struct err *err;
+};
+
+/* NULL after err was set. */
+struct expr *plan_expr(struct planner *p, const struct ast_expr *e, enum clause clause);
+/* The slot of a field in a source's shape, added when it is new. */
+int plan_slot(struct planner *p, uint32_t source, struct str name);
+struct expr *plan_new_expr(struct planner *p, enum expr_kind kind);
+/* Which sources an expression reads, as bits; all bits for what reads any. */
+uint64_t plan_reads(const struct expr *e);
+bool plan_has_computed(const struct expr *e);
+int plan_refuse(struct planner *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
