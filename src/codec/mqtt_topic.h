@@ -28,7 +28,8 @@ struct str mqtt_filter_unshared(struct str filter);
 struct mqtt_topic_set;
 struct mqtt_topic_set *mqtt_topic_set_new(void); /* NULL when memory is short */
 void mqtt_topic_set_free(struct mqtt_topic_set *s);
-/* -E_INVAL: no filter; -E_LIMIT: more than LIMIT_MQTT_FILTERS; -E_NOMEM. Twice the same is fine. */
+/* -E_INVAL: no filter; -E_LIMIT: more than LIMIT_MQTT_FILTERS, or
+ * more than LIMIT_MQTT_LEVELS levels; -E_NOMEM. Twice the same is fine. */
 int mqtt_topic_set_add(struct mqtt_topic_set *s, struct str filter);
 bool mqtt_topic_set_matches(const struct mqtt_topic_set *s, struct str topic);
 size_t mqtt_topic_set_len(const struct mqtt_topic_set *s); /* different filters */
