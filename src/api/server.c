@@ -12,6 +12,7 @@
 #include "api/auth/tokens.h"
 #include "api/crd/crd.h"
 #include "api/exec_proxy.h"
+#include "api/flow/flow_schemas.h"
 #include "api/metrics.h"
 #include "api/server_boot.h"
 #include "api/server_http.h"
@@ -55,6 +56,11 @@ struct api_server *api_server_new(struct io_loop *loop, struct store *store,
     s->flows = flow_control_new(loop, NULL);
     if (!s->flows) {
         (void)err_set(err, -ENOMEM, "out of memory");
+        api_server_free(s);
+        return NULL;
+    }
+    s->schemas = flow_schemas_new(s, err);
+    if (!s->schemas) {
         api_server_free(s);
         return NULL;
     }
@@ -107,6 +113,7 @@ void api_server_free(struct api_server *s)
     webhooks_free(s->webhooks);
     crd_set_free(s->crds);
     admission_stop(s);
+    flow_schemas_free(s->schemas);
     flow_control_free(s->flows);
     arena_fini(&s->arena);
     mem_free(s);
@@ -186,11 +193,27 @@ static void call_closed(void *arg)
     handler_cancel(&call->op);
 }
 
+static bool watch_wanted(struct server_call *call)
+{
+    return (call->op.verb == HANDLER_LIST || call->op.verb == HANDLER_GET) && !call->route.sub &&
+           (call->op.opt.watch || call->route.watch);
+}
+
 /* Work begins when it is the caller's turn: at once, unless he asks for more than his share. */
 static void in_turn(struct server_call *call, flow_fn *work)
 {
     char name[FLOW_NAME_SIZE];
-    struct flow_key key = flow_key_of(&call->user, name);
+    const struct route *r = &call->route;
+    struct arena *a = http_exchange_arena(call->x);
+    bool watch = watch_wanted(call);
+    const char *resource =
+        r->sub ? arena_printf(a, "%s/%s", r->kind->plural, r->subresource) : r->kind->plural;
+    const struct flow_request q = {.user = &call->user,
+                                   .verb = authz_verb(watch ? HANDLER_WATCH : call->op.verb),
+                                   .group = r->kind->group,
+                                   .resource = resource ? resource : "",
+                                   .ns = r->ns};
+    struct flow_key key = flow_schemas_key(call->server->schemas, &q, name);
     http_exchange_on_close(call->x, call_closed, call);
     int code = flow_submit(call->server->flows, &key, &call->turn, work, call);
     if (code < 0) {
@@ -331,12 +354,6 @@ static bool choose_verb(struct server_call *call)
     api_reply_error(call->x, -E_METHOD,
                     "the server does not allow this method on the requested resource");
     return false;
-}
-
-static bool watch_wanted(struct server_call *call)
-{
-    return (call->op.verb == HANDLER_LIST || call->op.verb == HANDLER_GET) && !call->route.sub &&
-           (call->op.opt.watch || call->route.watch);
 }
 
 static void start_watch(void *arg)

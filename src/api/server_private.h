@@ -35,6 +35,7 @@ struct api_server {
     struct static_token *tokens;
     size_t n_tokens;
     struct flow_control *flows;
+    struct flow_schemas *schemas;
     struct crd_set *crds;
     struct webhooks *webhooks;
     struct list watches;     /* struct watch_feed.link */

@@ -168,17 +168,22 @@ static void round_of_turns(void *arg)
 int flow_submit(struct flow_control *fc, const struct flow_key *key, struct flow_entry *e,
                 flow_fn *fn, void *arg)
 {
+    if (key->weight == 0) {
+        fn(arg);
+        return 0;
+    }
     struct flow *f = flow_of(fc, key);
     if (!f) {
         return -ENOMEM;
     }
+    f->weight = key->weight; /* its level may have changed */
     int64_t now = fc->now_us();
     renew(fc, f, now);
     if (f->waiting == 0 && f->left > 0) {
         (void)spend(fc, f, fn, arg, now);
         return 0;
     }
-    if (f->waiting >= LIMIT_FLOW_QUEUE) {
+    if (f->waiting >= LIMIT_FLOW_QUEUE || key->reject) {
         metric_add(METRIC_FLOW_REFUSED, 1);
         return -E_TOOMANY;
     }

@@ -45,7 +45,8 @@ struct flow_entry {
 
 /* Which flow: the level's weight, and a name that is unique over all levels. */
 struct flow_key {
-    unsigned weight; /* 1 to 16 */
+    unsigned weight; /* 1 to 16; 0 = exempt: neither waits nor is charged */
+    bool reject;     /* what could not run at once is refused */
     const char *name;
 };
 

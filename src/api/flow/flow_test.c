@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fairness between flows, on a clock that the test moves. */
-#include "api/flow/flow.h"
+#include "api/flow/flow_schemas.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -166,9 +166,94 @@ static void callers_fall_into_flows(void **state)
     assert_string_not_equal(a, b);
 }
 
+static void exempt_flows_never_wait_and_reject_never_queues(void **state)
+{
+    const struct flow_key exempt = {.weight = 0, .name = "exempt"};
+    const struct flow_key strict = {.weight = 1, .reject = true, .name = "strict"};
+    struct work w[6] = {{.cost = 5000}, {.cost = 5000}, {.cost = 5000},
+                        {.cost = 5000}, {.cost = 5000}, {.cost = 5000}};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(flow_submit(fc, &exempt, &w[i].e, work_run, &w[i]), 0);
+        assert_int_equal(w[i].order, i + 1);
+    }
+    assert_int_equal(flow_submit(fc, &strict, &w[4].e, work_run, &w[4]), 0);
+    assert_int_equal(flow_submit(fc, &strict, &w[5].e, work_run, &w[5]), -E_TOOMANY);
+    assert_int_equal(w[5].order, 0);
+    assert_int_equal(flow_waiting(fc), 0);
+}
+
+static struct json *parsed(struct arena *a, const char *text)
+{
+    struct json *j = NULL;
+    assert_int_equal(json_parse(a, str_of(text), NULL, &j, NULL), 0);
+    return j;
+}
+
+static void shares_become_weights(void **state)
+{
+    static const struct {
+        const char *spec;
+        unsigned weight;
+    } cases[] = {
+        {"{\"type\":\"Exempt\"}", 0},
+        {"{\"type\":\"Limited\",\"limited\":{}}", 1},
+        {"{\"type\":\"Limited\",\"limited\":{\"nominalConcurrencyShares\":0}}", 1},
+        {"{\"type\":\"Limited\",\"limited\":{\"nominalConcurrencyShares\":100}}", 3},
+        {"{\"type\":\"Limited\",\"limited\":{\"nominalConcurrencyShares\":100000}}", 16},
+    };
+    struct arena a;
+    arena_init(&a, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(flow_level_weight(parsed(&a, cases[i].spec)), cases[i].weight);
+    }
+    arena_fini(&a);
+}
+
+static void schemas_match_by_subject_verb_resource_and_place(void **state)
+{
+    static const char *const groups[] = {"team", NULL};
+    static const struct api_user ann = {.name = "ann", .groups = groups};
+    static const struct api_user account = {.name = "system:serviceaccount:n:web",
+                                            .groups = groups + 1};
+    static const struct {
+        const struct api_user *user;
+        const char *verb, *resource, *ns;
+        bool want;
+    } cases[] = {
+        {&ann, "list", "pods", "n", true},      {&ann, "watch", "pods", "n", false},
+        {&ann, "list", "secrets", "n", false},  {&ann, "list", "pods", "other", false},
+        {&ann, "list", "pods", "", false},      {&account, "get", "nodes", "", true},
+        {&account, "get", "nodes", "n", false}, {&ann, "get", "nodes", "", false},
+    };
+    struct arena a;
+    arena_init(&a, 0);
+    const struct json *spec = parsed(
+        &a, "{\"rules\":[{\"subjects\":[{\"kind\":\"User\",\"user\":{\"name\":\"bob\"}},"
+            "{\"kind\":\"Group\",\"group\":{\"name\":\"team\"}}],\"resourceRules\":[{\"verbs\":"
+            "[\"list\"],\"apiGroups\":[\"\"],\"resources\":[\"pods\",\"pods/status\"],"
+            "\"namespaces\":[\"n\"]}]},{\"subjects\":[{\"kind\":\"ServiceAccount\","
+            "\"serviceAccount\":{\"namespace\":\"n\",\"name\":\"*\"}}],\"resourceRules\":[{"
+            "\"verbs\":[\"*\"],\"apiGroups\":[\"*\"],\"resources\":[\"*\"],\"clusterScope\":"
+            "true}]}]}");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct flow_request q = {.user = cases[i].user,
+                                       .verb = cases[i].verb,
+                                       .group = "",
+                                       .resource = cases[i].resource,
+                                       .ns = cases[i].ns};
+        assert_int_equal(flow_schema_matches(spec, &q), cases[i].want);
+    }
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(exempt_flows_never_wait_and_reject_never_queues, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(shares_become_weights, setup, teardown),
+        cmocka_unit_test_setup_teardown(schemas_match_by_subject_verb_resource_and_place, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_request_of_a_caller_with_share_left_runs_at_once, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_flood_does_not_hold_up_a_quiet_caller, setup, teardown),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flow schemas and priority levels, which are kept as data (pkg/apis/flowcontrol/validation). */
+/* Flow schemas and priority levels (pkg/apis/flowcontrol/validation). */
 #include "api/name.h"
 #include "api/object.h"
 #include "api/rules/rules.h"

@@ -103,10 +103,11 @@ void controller_run(struct controller *c, struct arena *arena, struct plan *plan
                     controller_done_fn *done, void *arg);
 
 extern const struct controller_ops autoscale_controller, disruption_controller, notice_controller,
-    quota_controller, volume_controller, endpoints_controller, namespace_controller,
-    deployment_controller, replicaset_controller, replication_controller, scheduler_controller,
-    node_controller, taint_controller, garbage_controller, pod_gc_controller, event_ttl_controller,
-    policy_controller, service_account_controller, role_aggregation_controller,
-    statefulset_controller, cronjob_controller, daemonset_controller, job_controller;
+    quota_controller, volume_controller, endpoints_controller, flow_controller,
+    namespace_controller, deployment_controller, replicaset_controller, replication_controller,
+    scheduler_controller, node_controller, taint_controller, garbage_controller, pod_gc_controller,
+    event_ttl_controller, policy_controller, service_account_controller,
+    role_aggregation_controller, statefulset_controller, cronjob_controller, daemonset_controller,
+    job_controller;
 
 #endif
