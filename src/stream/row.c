@@ -123,102 +123,7 @@ void row_unref(struct row *r)
     }
 }
 
-/* [time, sequence, meta, whole, cell...]; kinds that JSON does not have are marked, so that the
- * value survives as text: {"$t": us}, {"$b": base64}, {"$a": true} for absent, {"$f": x}. */
-static struct value marked(struct arena *a, const char *mark, struct value v)
-{
-    struct value_member *m = arena_alloc(a, sizeof(*m));
-    if (!m) {
-        return VALUE_OF_NULL;
-    }
-    *m = (struct value_member){str_of(mark), v};
-    return (struct value){.type = VALUE_OBJECT, .n = 1, .members = m};
-}
-
-static struct value save_value(struct arena *a, const struct value *v)
-{
-    struct value out = *v;
-    switch (v->type) {
-    case VALUE_ABSENT:
-        return marked(a, "$a", value_bool(true));
-    case VALUE_TIME:
-        return marked(a, "$t", value_int(v->i));
-    case VALUE_BYTES:
-        return marked(a, "$b", value_copy(a, v));
-    case VALUE_FLOAT: /* 2.0 prints as 2 */
-        return marked(a, "$f", *v);
-    case VALUE_ARRAY: {
-        struct value *items = arena_alloc(a, (v->n + 1) * sizeof(*items));
-        for (uint32_t i = 0; items && i < v->n; i++) {
-            items[i] = save_value(a, &v->items[i]);
-        }
-        out.items = items;
-        return items ? out : VALUE_OF_NULL;
-    }
-    case VALUE_OBJECT: {
-        struct value_member *members = arena_alloc(a, (v->n + 1) * sizeof(*members));
-        for (uint32_t i = 0; members && i < v->n; i++) {
-            char *key = arena_str(a, v->members[i].key);
-            members[i].key = str_n(key, key ? v->members[i].key.n : 0);
-            members[i].value = save_value(a, &v->members[i].value);
-        }
-        out.members = members;
-        return members ? marked(a, "$o", out) : VALUE_OF_NULL;
-    }
-    default:
-        return value_copy(a, v);
-    }
-}
-
-static int load_value(struct arena *a, const struct value *v, struct value *ret)
-{
-    *ret = *v;
-    if (v->type == VALUE_ARRAY) {
-        struct value *items = arena_alloc(a, (v->n + 1) * sizeof(*items));
-        for (uint32_t i = 0; items && i < v->n; i++) {
-            if (load_value(a, &v->items[i], &items[i]) < 0) {
-                return -E_INVAL;
-            }
-        }
-        ret->items = items;
-        return items ? 0 : -E_NOMEM;
-    }
-    if (v->type != VALUE_OBJECT) {
-        return 0;
-    }
-    struct str mark = v->n == 1 ? v->members[0].key : STR_NULL;
-    const struct value *in = v->n == 1 ? &v->members[0].value : NULL;
-    if (str_is(mark, "$a")) {
-        *ret = (struct value){.type = VALUE_ABSENT};
-        return 0;
-    }
-    if (str_is(mark, "$t") && in->type == VALUE_INT) {
-        *ret = value_time((struct wall){in->i});
-        return 0;
-    }
-    if (str_is(mark, "$f") && (value_is_number(in) || value_is_null(in))) {
-        *ret = value_float(in->type == VALUE_INT     ? (double)in->i
-                           : in->type == VALUE_FLOAT ? in->f
-                                                     : __builtin_nan(""));
-        return 0;
-    }
-    if (str_is(mark, "$b")) {
-        return value_cast(a, in, VALUE_BYTES, ret, NULL);
-    }
-    if (!str_is(mark, "$o") || in->type != VALUE_OBJECT) {
-        return -E_INVAL;
-    }
-    struct value_member *members = arena_alloc(a, (in->n + 1) * sizeof(*members));
-    for (uint32_t i = 0; members && i < in->n; i++) {
-        members[i].key = in->members[i].key;
-        if (load_value(a, &in->members[i].value, &members[i].value) < 0) {
-            return -E_INVAL;
-        }
-    }
-    *ret = (struct value){.type = VALUE_OBJECT, .n = in->n, .members = members};
-    return members ? 0 : -E_NOMEM;
-}
-
+/* [time, sequence, meta, whole, cell...] */
 struct value row_save(struct arena *a, const struct row *r)
 {
     struct value *items = arena_alloc(a, (r->n_cells + 4) * sizeof(*items));
@@ -227,10 +132,10 @@ struct value row_save(struct arena *a, const struct row *r)
     }
     items[0] = value_int(r->time_us);
     items[1] = value_int((int64_t)r->sequence);
-    items[2] = save_value(a, &r->meta);
-    items[3] = save_value(a, &r->whole);
+    items[2] = value_save(a, &r->meta);
+    items[3] = value_save(a, &r->whole);
     for (uint32_t i = 0; i < r->n_cells; i++) {
-        items[4 + i] = save_value(a, &r->cells[i]);
+        items[4 + i] = value_save(a, &r->cells[i]);
     }
     return (struct value){.type = VALUE_ARRAY, .n = r->n_cells + 4, .items = items};
 }
@@ -244,7 +149,7 @@ struct row *row_load(const struct value *saved)
         return NULL;
     }
     arena_init(&a, 0);
-    if (load_value(&a, saved, &v) == 0 && v.items[0].type == VALUE_INT &&
+    if (value_load(&a, saved, &v) == 0 && v.items[0].type == VALUE_INT &&
         v.items[1].type == VALUE_INT) {
         r = row_new(v.items + 4, v.n - 4, &v.items[3], &v.items[2], v.items[0].i,
                     (uint64_t)v.items[1].i);

@@ -150,6 +150,12 @@ int value_apply(enum value_op op, const struct value *a, const struct value *b, 
 int value_cast(struct arena *a, const struct value *v, enum value_type t, struct value *ret,
                struct err *err);
 
+/* A value for a checkpoint, and back: kinds that JSON does not have are marked ({"$t": us},
+ * {"$b": base64}, {"$f": x}, {"$a": true} for absent, {"$o": members}), so that they survive as
+ * text. Load: -E_INVAL when it is not of this form, -ENOMEM. */
+struct value value_save(struct arena *a, const struct value *v); /* null when the arena failed */
+int value_load(struct arena *a, const struct value *saved, struct value *ret);
+
 /* A JSON tree as a value, read in place where it can (strings are borrowed from the tree). Numbers
  * without fraction and exponent that fit are VALUE_INT. Depth is bounded by the parser. */
 struct value value_from_json(struct arena *a, const struct json *j);

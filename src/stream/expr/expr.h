@@ -56,8 +56,8 @@ struct eval_rule { /* what functions may know of the rule; lives as long as it *
     int64_t started_us;
     int64_t hits, last_hit_us;         /* last_hit_count(), last_hit_time(): rows that matched */
     int64_t agg_hits, last_agg_hit_us; /* last_agg_hit_*: emissions that passed HAVING */
-    struct map *keyed_state;           /* get_keyed_state(): NULL = none */
-    struct map *props;                 /* props(): environment of the rule; NULL = none */
+    struct map *keyed_state;           /* get_keyed_state(): to struct value *; NULL = none */
+    struct map *props;                 /* props(): to char *; NULL = none */
 };
 
 /* Where an expression is evaluated. The caller fills what he has; functions that need what is not
@@ -70,6 +70,9 @@ struct eval {
     struct eval_rule *rule;
     int64_t now_us;
     uint32_t row_number; /* in the emission, from 1 */
+    /* An analytic function's step for a row that does not meet WHEN: nothing is taken in, the value
+     * is what the state gives. */
+    bool skip;
 };
 
 /* 0, or -E_INVAL with a text, -ENOMEM, -E_LIMIT. *ret borrows from the arena, the row, the plan. */

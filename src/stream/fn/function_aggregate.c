@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "function.h"
+#include "kept.h"
 #include "stream/expr/expr.h"
 
 /* ---- count ---- */
@@ -228,33 +229,6 @@ static const struct function_state_ops avg_ops = SUM_OPS(avg_result);
 
 /* ---- min, max, last_value: one value that is kept ---- */
 
-struct kept {
-    struct value value; /* text and lists on the heap, in `arena` */
-    struct arena arena;
-    bool some;
-};
-
-static int keep(struct kept *k, const struct value *v)
-{
-    if (v->type < VALUE_STRING) { /* owns nothing */
-        k->value = *v;
-        k->some = true;
-        return 0;
-    }
-    struct arena fresh;
-    arena_init(&fresh, 0);
-    struct value copy = value_copy(&fresh, v);
-    if (arena_failed(&fresh)) {
-        arena_fini(&fresh);
-        return -E_NOMEM;
-    }
-    arena_fini(&k->arena);
-    k->arena = fresh;
-    k->value = copy;
-    k->some = true;
-    return 0;
-}
-
 static int keep_least(struct kept *k, const struct value *v, int sign, struct err *err)
 {
     if (value_is_null(v)) {
@@ -269,7 +243,7 @@ static int keep_least(struct kept *k, const struct value *v, int sign, struct er
         return err_set(err, -E_INVAL, "requires %s but found %s", value_type_name(k->value.type),
                        value_type_name(v->type));
     }
-    return k->some && sign * value_order(v, &k->value) >= 0 ? 0 : keep(k, v);
+    return k->some && sign * value_order(v, &k->value) >= 0 ? 0 : kept_set(k, v);
 }
 
 static int min_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
@@ -310,74 +284,49 @@ static int last_step(void *state, struct eval *ev, const struct value *args, uns
     (void)ev;
     (void)ret;
     (void)err;
-    return skip && value_is_null(&args[0]) ? 0 : keep(state, &args[0]);
+    return skip && value_is_null(&args[0]) ? 0 : kept_set(state, &args[0]);
 }
 
 static int last_merge(void *into, const void *from, struct err *err)
 {
     const struct kept *k = from;
     (void)err;
-    return k->some ? keep(into, &k->value) : 0;
+    return k->some ? kept_set(into, &k->value) : 0;
 }
 
 static int kept_result(void *state, struct eval *ev, struct value *ret, struct err *err)
 {
-    const struct kept *k = state;
     (void)ev;
     (void)err;
-    *ret = k->some ? k->value : VALUE_OF_NULL;
+    *ret = kept_value(state);
     return 0;
 }
 
 static void kept_fini(void *state)
 {
-    arena_fini(&((struct kept *)state)->arena);
+    kept_clear(state);
 }
 
-static int kept_save(const void *state, struct arena *a, struct value *ret)
+static int save_kept(const void *state, struct arena *a, struct value *ret)
 {
-    const struct kept *k = state;
-    struct value *items = arena_alloc(a, 2 * sizeof(*items));
-    if (!items) {
-        return -E_NOMEM;
-    }
-    items[0] = value_int(k->value.type);
-    items[1] = k->value.type == VALUE_TIME ? value_int(k->value.i) : value_copy(a, &k->value);
-    *ret = (struct value){.type = VALUE_ARRAY, .n = k->some ? 2 : 0, .items = items};
-    return arena_failed(a) ? -E_NOMEM : 0;
+    return kept_save(state, a, ret);
 }
 
-static int kept_load(void *state, const struct value *saved)
+static int load_kept(void *state, const struct value *saved)
 {
-    struct kept *k = state;
-    if (saved->type != VALUE_ARRAY || (saved->n != 0 && saved->n != 2)) {
-        return -E_INVAL;
-    }
-    if (saved->n == 0) {
-        return 0;
-    }
-    struct value v = saved->items[1];
-    if (saved->items[0].type != VALUE_INT) {
-        return -E_INVAL;
-    }
-    if (saved->items[0].i == VALUE_TIME && v.type == VALUE_INT) {
-        v.type = VALUE_TIME;
-    } else if (saved->items[0].i == VALUE_FLOAT && v.type == VALUE_INT) {
-        v = value_float((double)v.i);
-    }
-    return keep(k, &v);
+    return kept_load(state, saved);
 }
 
-static size_t kept_bytes(const void *state)
+static size_t bytes_of_kept(const void *state)
 {
-    return ((const struct kept *)state)->arena.used;
+    return kept_bytes(state);
 }
 
 #define KEPT_OPS(step_fn, merge_fn)                                                     \
     {                                                                                   \
         .size = sizeof(struct kept), .step = (step_fn), .merge = (merge_fn),            \
-        .result = kept_result, .fini = kept_fini, .save = kept_save, .load = kept_load, \
-        .bytes = kept_bytes                                                             \
+        .result = kept_result, .fini = kept_fini, .save = save_kept, .load = load_kept, \
+        .bytes = bytes_of_kept                                                          \
     }
 static const struct function_state_ops min_ops = KEPT_OPS(min_step, min_merge);
 static const struct function_state_ops max_ops = KEPT_OPS(max_step, max_merge);
