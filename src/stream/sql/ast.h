@@ -12,6 +12,7 @@
 #include "stream/value.h"
 
 struct ast_expr;
+struct ast_order;
 struct ast_select;
 
 enum ast_kind {
@@ -37,7 +38,8 @@ enum ast_kind {
 struct ast_expr {
     enum ast_kind kind;
     uint32_t at;
-    bool negated; /* NOT IN, NOT BETWEEN, NOT LIKE */
+    uint32_t height; /* of the tree under it, sub-queries included; at most LIMIT_SQL_DEPTH */
+    bool negated;    /* NOT IN, NOT BETWEEN, NOT LIKE */
     union {
         struct value value; /* AST_CONST; text lies in the arena */
         struct {            /* AST_FIELD: stream may be empty; AST_ARROW: name only, base in a */
@@ -55,7 +57,8 @@ struct ast_expr {
             struct ast_expr **partition; /* OVER (PARTITION BY ...) */
             struct ast_expr *when;       /* OVER (... WHEN e) or NULL */
             struct ast_expr *filter;     /* FILTER (WHERE e) or NULL */
-            uint32_t n_args, n_partition;
+            struct ast_order *order;     /* OVER (... ORDER BY ...) of row_number() */
+            uint32_t n_args, n_partition, n_order;
             bool over; /* an OVER clause is there, even an empty one */
             bool distinct;
         };

@@ -29,6 +29,11 @@ int sql_print_select(struct buf *out, const struct ast_select *s);
  */
 struct str sql_option(const struct ast_statement *s, const char *key);
 
+/* Calls fn for e and for all below it, parents first, not into sub-queries; a false from fn spares
+ * what is below that node. The depth is bounded by the parser. */
+typedef bool sql_visit_fn(void *arg, struct ast_expr *e);
+void sql_walk(struct ast_expr *e, sql_visit_fn *fn, void *arg);
+
 /* Whether an aggregate function stands in the expression or statement (outside of sub-queries). */
 bool sql_has_aggregate(const struct ast_expr *e);
 bool sql_is_aggregate(const struct ast_select *s);
