@@ -80,3 +80,54 @@ def test_custom_kinds_answer_every_verb(custom_kinds, kk, tmp_path):
 
 def test_built_in_kinds_answer_every_verb(kk, edge, tmp_path):
     compare(GOLDEN / "builtin.txt", tmp_path, kk, edge.node)
+
+
+# ---------------------------------------------------------------- what is covered
+
+LOCAL = {"completion", "config", "kustomize", "plugin", "options", "kubectl", "help", "alpha"}
+GROUPS = {"apply", "auth", "certificate", "cluster-info", "create", "rollout", "set", "top"}    # with verbs below them
+# Verbs whose answers are streams or interactive: the file that tells them, for both kubectls.
+ELSEWHERE = {"attach": "test_streams.py", "cp": "test_streams.py", "debug": "test_streams.py",
+             "port-forward": "test_streams.py", "proxy": "test_streams.py", "top pod": "test_streams.py",
+             "api-resources": "test_kinds.py", "api-versions": "test_kinds.py"}
+# What kubectl itself refuses for kinds that it does not know.
+BUILT_IN_ALONE = {"certificate", "cordon", "uncordon", "taint", "drain", "run", "top", "cp", "debug", "proxy",
+                  "port-forward", "cluster-info", "version", "api-versions", "api-resources", "auth reconcile", "auth whoami"}
+
+
+def listed(text):
+    """The commands that a help text lists."""
+    return [m.group(1) for m in re.finditer(r"^  ([a-z][a-z-]*) {2,}\S", text, re.M)]
+
+
+def verbs_of(kubectl):
+    for verb in listed(kubectl("--help")):
+        if verb in LOCAL:
+            continue
+        below = listed(kubectl(verb, "--help").partition("Usage:")[0].partition("Available Commands")[2]) \
+            if verb in GROUPS else []
+        if not below or verb in ("apply", "cluster-info"):
+            yield verb
+        yield from (f"{verb} {b}" for b in below)
+
+
+def says(words, verb):
+    return words[:len(verb.split())] == verb.split()
+
+
+def test_no_verb_is_left_out(client, tmp_path):
+    which = "old" if client.old else "new"
+    said = {name: Transcript(GOLDEN / f"{name}.txt", tmp_path).verbs(which) for name in ("builtin", "custom")}
+    missing = []
+    verbs = list(verbs_of(client))
+    for verb in verbs:
+        where = {name: sum(says(words, verb) for words in said[name]) for name in said}
+        source = ELSEWHERE.get(verb)
+        if source:
+            assert f'"{verb.split()[0]}"' in (Path(__file__).parent / source).read_text()
+        alone = any(says(verb.split(), v) for v in BUILT_IN_ALONE) or verb.startswith("create ")
+        print(f"{which}  {verb:28}  built-in: {where['builtin'] or source or '-':<16}  "
+              f"custom: {where['custom'] or ('-' if alone else 'MISSING')}")
+        if not where["builtin"] and not source or not where["custom"] and not alone:
+            missing.append(verb)
+    assert len(verbs) > 50 and not missing, missing

@@ -28,6 +28,7 @@ from harness import until
 
 SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]"    # the letters of generated names
 RULES = [
+    (r"\b\d+m(\s+\d+%)?\s+\d+Mi(\s+\d+%)?", "CPU  MEMORY"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? [+-]\d{4}( [A-Z]+)?( m=\S+)?", "TIME"),
     (r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
