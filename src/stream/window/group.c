@@ -42,22 +42,22 @@ static size_t aligned(size_t n)
     return (n + 15) & ~(size_t)15;
 }
 
-size_t states_size(const struct window *w)
+int states_layout(struct window *w)
 {
-    size_t n = 0;
-    for (uint32_t i = 0; i < w->spec.n_aggregates; i++) {
-        n += aligned(w->spec.aggregates[i].function->state->size);
+    w->state_offsets = mem_alloc((w->spec.n_aggregates + 1) * sizeof(*w->state_offsets));
+    if (!w->state_offsets) {
+        return -ENOMEM;
     }
-    return n;
+    for (uint32_t i = 0; i < w->spec.n_aggregates; i++) {
+        w->state_offsets[i] = (uint32_t)w->states_size;
+        w->states_size += aligned(w->spec.aggregates[i].function->state->size);
+    }
+    return 0;
 }
 
 void *state_at(const struct window *w, void *states, uint32_t aggregate)
 {
-    char *p = states;
-    for (uint32_t i = 0; i < aggregate; i++) {
-        p += aligned(w->spec.aggregates[i].function->state->size);
-    }
-    return p;
+    return (char *)states + w->state_offsets[aggregate];
 }
 
 void states_fini(const struct window *w, void *states)
@@ -274,7 +274,7 @@ static int aggregate(struct grouping *g, struct group *group)
 {
     struct window *w = g->w;
     struct arena *a = &w->scratch;
-    group->states = arena_zalloc(a, states_size(w) + 1);
+    group->states = arena_zalloc(a, w->states_size + 1);
     group->distinct = arena_zalloc(a, (w->spec.n_aggregates + 1) * sizeof(*group->distinct));
     if (!group->states || !group->distinct) {
         group->states = NULL;

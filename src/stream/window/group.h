@@ -11,7 +11,7 @@ int group_and_emit(struct window *w, const struct window_range *range, struct jo
                    uint32_t n);
 
 /* The states of the aggregates of one group, in one block. */
-size_t states_size(const struct window *w);
+int states_layout(struct window *w); /* once, sets state_offsets and states_size */
 void *state_at(const struct window *w, void *states, uint32_t aggregate);
 void states_fini(const struct window *w, void *states);
 /* The values of all aggregates, in the arena or borrowed from the states. */

@@ -5,10 +5,12 @@
 #include "window_private.h"
 
 #include "base/limits.h"
+#include "fold.h"
+#include "group.h"
 
 /* ---- queues ---- */
 
-int queue_push(struct queue *q, const struct kept *k)
+int rowq_push(struct rowq *q, const struct kept *k)
 {
     if (q->first + q->n == q->cap) {
         if (q->first >= q->cap / 2 && q->first > 0) {
@@ -32,11 +34,11 @@ int queue_push(struct queue *q, const struct kept *k)
     return 0;
 }
 
-void queue_drop(struct queue *q, size_t n)
+void rowq_drop(struct rowq *q, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        row_unref(queue_at(q, i)->row);
-        row_unref(queue_at(q, i)->computed);
+        row_unref(rowq_at(q, i)->row);
+        row_unref(rowq_at(q, i)->computed);
     }
     q->first += n;
     q->n -= n;
@@ -44,38 +46,38 @@ void queue_drop(struct queue *q, size_t n)
         q->first = 0;
         if (q->cap > 1024) {
             mem_free(q->items);
-            *q = (struct queue){0};
+            *q = (struct rowq){0};
         }
     }
 }
 
-void queue_fini(struct queue *q)
+void rowq_fini(struct rowq *q)
 {
-    queue_drop(q, q->n);
+    rowq_drop(q, q->n);
     mem_free(q->items);
-    *q = (struct queue){0};
+    *q = (struct rowq){0};
 }
 
 /* ---- memory ---- */
 
-size_t kept_bytes(const struct kept *k)
+size_t window_kept_bytes(const struct kept *k)
 {
     return sizeof(*k) + k->row->bytes + (k->computed ? k->computed->bytes : 0);
 }
 
-void kept_release(struct window *w, struct kept *k)
+void window_kept_release(struct window *w, struct kept *k)
 {
-    w->bytes -= kept_bytes(k);
+    w->bytes -= window_kept_bytes(k);
     row_unref(k->row);
     row_unref(k->computed);
 }
 
-void window_drop_oldest(struct window *w, struct queue *q, size_t n)
+void window_drop_oldest(struct window *w, struct rowq *q, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        w->bytes -= kept_bytes(queue_at(q, i));
+        w->bytes -= window_kept_bytes(rowq_at(q, i));
     }
-    queue_drop(q, n);
+    rowq_drop(q, n);
 }
 
 void window_report(struct window *w, const struct row *row, const struct err *err)
@@ -194,11 +196,12 @@ int window_new(const struct window_spec *spec, window_emit_fn *emit, window_erro
         w->conditions = *spec->rule;
         w->conditions.hits = w->conditions.last_hit_us = 0;
     }
+    w->folds = fold_possible(&w->spec);
     w->n_computed = count_computed(&w->spec);
     arena_init(&w->scratch, spec->memory_limit ? spec->memory_limit : LIMIT_RULE_BYTES);
     w->single = mem_zalloc(sizeof(*w->single) + w->spec.n_sources * sizeof(w->single->rows[0]));
     w->tables = mem_zalloc(w->spec.n_sources * sizeof(*w->tables));
-    if (!w->single || !w->tables) {
+    if (!w->single || !w->tables || states_layout(w) < 0) {
         window_free(w);
         return err_set(err, -ENOMEM, "out of memory");
     }
@@ -220,15 +223,16 @@ void window_free(struct window *w)
         row_unref(w->partitions[i].key);
     }
     for (uint32_t i = 0; w->tables && i < w->spec.n_sources; i++) {
-        queue_fini(&w->tables[i]);
+        rowq_fini(&w->tables[i]);
     }
     bag_clear(w, &w->session);
-    queue_fini(&w->rows);
+    rowq_fini(&w->rows);
     mem_free(w->slices);
     mem_free(w->partitions);
     mem_free(w->partition_slots);
     mem_free(w->triggers);
     mem_free(w->tables);
+    mem_free(w->state_offsets);
     mem_free(w->single);
     arena_fini(&w->scratch);
     mem_free(w);
@@ -272,15 +276,15 @@ bool window_test(struct window *w, const struct expr *e, const struct kept *k, c
 
 static int push_table(struct window *w, struct kept *k)
 {
-    struct queue *q = &w->tables[k->source];
-    if (!window_charge(w, kept_bytes(k), k->row)) {
+    struct rowq *q = &w->tables[k->source];
+    if (!window_charge(w, window_kept_bytes(k), k->row)) {
         row_unref(k->row);
         row_unref(k->computed);
         return 0;
     }
-    int rc = queue_push(q, k);
+    int rc = rowq_push(q, k);
     if (rc < 0) {
-        kept_release(w, k);
+        window_kept_release(w, k);
         return rc;
     }
     uint32_t retain = w->spec.joins[k->source - 1].retain;
@@ -292,7 +296,7 @@ static int push_table(struct window *w, struct kept *k)
 
 static int push_alone(struct window *w, struct kept *k)
 {
-    struct queue one = {.items = k, .n = 1, .cap = 1};
+    struct rowq one = {.items = k, .n = 1, .cap = 1};
     int64_t t = k->row->time_us;
     struct window_range range = {t, t, t};
     int rc = fire_rows(w, &range, &one, 0, 1);

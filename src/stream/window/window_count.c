@@ -5,9 +5,31 @@
  */
 #include "window_private.h"
 
+/* Windows that do not overlap need no rows in order. */
+static int push_tumbling(struct window *w, struct kept *k)
+{
+    int64_t t = k->row->time_us;
+    if (w->counted++ == 0) {
+        w->session_start = t;
+    }
+    int rc = bag_add(w, &w->session, k);
+    if (rc < 0 || w->counted < w->spec.length) {
+        return rc;
+    }
+    struct window_range range = {w->session_start, t, t};
+    struct bag *bag = &w->session;
+    w->counted = 0;
+    rc = fire_bags(w, &range, &bag, 1);
+    bag_clear(w, bag);
+    return rc;
+}
+
 int count_push(struct window *w, struct kept *k)
 {
-    if (!window_charge(w, kept_bytes(k), k->row)) {
+    if (w->spec.interval == w->spec.length) {
+        return push_tumbling(w, k);
+    }
+    if (!window_charge(w, window_kept_bytes(k), k->row)) {
         row_unref(k->row);
         row_unref(k->computed);
         return 0;
@@ -16,9 +38,9 @@ int count_push(struct window *w, struct kept *k)
     if (w->rows.n >= length) {
         window_drop_oldest(w, &w->rows, w->rows.n - length + 1);
     }
-    int rc = queue_push(&w->rows, k);
+    int rc = rowq_push(&w->rows, k);
     if (rc < 0) {
-        kept_release(w, k);
+        window_kept_release(w, k);
         return rc;
     }
     if (++w->counted < w->spec.interval) {
@@ -29,7 +51,7 @@ int count_push(struct window *w, struct kept *k)
         return 0;
     }
     int64_t end = k->row->time_us;
-    struct window_range range = {queue_at(&w->rows, 0)->row->time_us, end, end};
+    struct window_range range = {rowq_at(&w->rows, 0)->row->time_us, end, end};
     rc = fire_rows(w, &range, &w->rows, 0, length);
     if (w->spec.interval >= w->spec.length) {
         window_drop_oldest(w, &w->rows, length); /* none of them is in the next window */

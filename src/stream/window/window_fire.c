@@ -4,6 +4,7 @@
  * callback. All of it lies in the scratch arena until the callback has returned.
  */
 #include "window_private.h"
+#include "fold.h"
 #include "group.h"
 
 /* The rows by source; tables add what they hold. */
@@ -26,7 +27,7 @@ static int split_sources(struct window *w, const struct kept **rows, uint32_t n,
             return -ENOMEM;
         }
         for (size_t i = 0; i < w->tables[s].n; i++) {
-            lists[s].items[lists[s].n++] = queue_at(&w->tables[s], i);
+            lists[s].items[lists[s].n++] = rowq_at(&w->tables[s], i);
         }
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -130,12 +131,12 @@ static int finish(struct window *w, int rc)
     return rc;
 }
 
-int fire_rows(struct window *w, const struct window_range *range, const struct queue *q,
-              size_t from, size_t n)
+int fire_rows(struct window *w, const struct window_range *range, const struct rowq *q, size_t from,
+              size_t n)
 {
     const struct kept **rows = arena_alloc(&w->scratch, (n + 1) * sizeof(*rows));
     for (size_t i = 0; rows && i < n; i++) {
-        rows[i] = queue_at(q, from + i);
+        rows[i] = rowq_at(q, from + i);
     }
     return finish(w, rows ? fire_kept(w, range, rows, (uint32_t)n) : -ENOMEM);
 }
@@ -154,41 +155,73 @@ static int fire_kept_bags(struct window *w, const struct window_range *range,
     n = 0;
     for (uint32_t i = 0; i < n_bags; i++) {
         for (size_t k = 0; k < bags[i]->rows.n; k++) {
-            rows[n++] = queue_at(&bags[i]->rows, k);
+            rows[n++] = rowq_at(&bags[i]->rows, k);
         }
     }
     return fire_kept(w, range, rows, (uint32_t)n);
 }
 
+/* Several bags are put together first. */
+static int fire_folds(struct window *w, const struct window_range *range, struct bag *const *bags,
+                      uint32_t n)
+{
+    if (n <= 1) {
+        return fold_emit(w, range, n == 1 ? bags[0]->fold : NULL);
+    }
+    struct fold *sum = fold_new();
+    int rc = sum ? 0 : -ENOMEM;
+    for (uint32_t i = 0; rc >= 0 && i < n; i++) {
+        rc = bags[i]->fold ? fold_merge(w, sum, bags[i]->fold) : 0;
+    }
+    rc = rc < 0 ? rc : fold_emit(w, range, sum);
+    fold_free(w, sum);
+    return rc;
+}
+
 int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
               uint32_t n)
 {
-    return finish(w, fire_kept_bags(w, range, bags, n));
+    int rc = w->folds ? fire_folds(w, range, bags, n) : fire_kept_bags(w, range, bags, n);
+    return finish(w, rc);
 }
 
 /* ---- bags ---- */
 
+struct fold *bag_fold(struct bag *b)
+{
+    if (!b->fold) {
+        b->fold = fold_new();
+    }
+    return b->fold;
+}
+
 int bag_add(struct window *w, struct bag *b, struct kept *k)
 {
-    if (!window_charge(w, kept_bytes(k), k->row)) {
-        row_unref(k->row);
-        row_unref(k->computed);
-        return 0;
+    int rc = 0;
+    if (w->folds) {
+        struct fold *f = bag_fold(b);
+        rc = f ? fold_add(w, f, k) : -ENOMEM;
+    } else if (window_charge(w, window_kept_bytes(k), k->row)) {
+        rc = rowq_push(&b->rows, k);
+        if (rc == 0) {
+            return 0;
+        }
+        w->bytes -= window_kept_bytes(k);
     }
-    int rc = queue_push(&b->rows, k);
-    if (rc < 0) {
-        kept_release(w, k);
-    }
+    row_unref(k->row);
+    row_unref(k->computed);
     return rc;
 }
 
 bool bag_empty(const struct bag *b)
 {
-    return b->rows.n == 0;
+    return b->rows.n == 0 && (!b->fold || b->fold->n == 0);
 }
 
 void bag_clear(struct window *w, struct bag *b)
 {
     window_drop_oldest(w, &b->rows, b->rows.n);
-    queue_fini(&b->rows);
+    rowq_fini(&b->rows);
+    fold_free(w, b->fold);
+    b->fold = NULL;
 }

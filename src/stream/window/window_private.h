@@ -28,18 +28,18 @@ struct kept {
 };
 
 /* A queue of kept rows: items[first ... first + n). */
-struct queue {
+struct rowq {
     struct kept *items;
     size_t first, n, cap;
 };
 
-static inline struct kept *queue_at(const struct queue *q, size_t i)
+static inline struct kept *rowq_at(const struct rowq *q, size_t i)
 {
     return &q->items[q->first + i];
 }
-int queue_push(struct queue *q, const struct kept *k); /* takes the references; -ENOMEM: not */
-void queue_drop(struct queue *q, size_t n);            /* the n oldest, unreferenced */
-void queue_fini(struct queue *q);
+int rowq_push(struct rowq *q, const struct kept *k); /* takes the references; -ENOMEM: not */
+void rowq_drop(struct rowq *q, size_t n);            /* the n oldest, unreferenced */
+void rowq_fini(struct rowq *q);
 
 /* A tuple with the computed values of its row of source 0. */
 struct joined {
@@ -58,7 +58,7 @@ static inline const struct row *joined_row(const struct joined *j) /* its first,
 struct fold; /* fold.c */
 
 struct bag {
-    struct queue rows;
+    struct rowq rows;
     struct fold *fold; /* NULL = rows are kept, or nothing came yet */
 };
 
@@ -91,11 +91,14 @@ struct window {
     void *arg;
     struct eval_rule conditions; /* of WHEN, begin, emit: last_hit_*() of the window itself */
     uint32_t n_computed;         /* EXPR_COMPUTED slots that the expressions read */
-    struct arena scratch;        /* one row or one emission */
-    struct tuple *single;        /* n_sources rows, for one row */
-    struct queue *tables;        /* by source; rows of scan tables */
-    size_t bytes;                /* of kept rows and groups */
-    int64_t now_us;              /* INT64_MIN before the first row or advance */
+    bool folds;                  /* bags hold groups, not rows */
+    uint32_t *state_offsets;     /* of the aggregates' states in a group's block */
+    size_t states_size;
+    struct arena scratch; /* one row or one emission */
+    struct tuple *single; /* n_sources rows, for one row */
+    struct rowq *tables;  /* by source; rows of scan tables */
+    size_t bytes;         /* of kept rows and groups */
+    int64_t now_us;       /* INT64_MIN before the first row or advance */
     struct natural natural;
     /* tumbling, hopping */
     struct slice *slices;
@@ -104,11 +107,11 @@ struct window {
     int64_t last_end;    /* INT64_MIN = none has fired, or some were left out */
     int64_t first_start; /* of the first window in event time; INT64_MIN = it has fired */
     /* sliding, count */
-    struct queue rows;
+    struct rowq rows;
     struct trigger *triggers;
     size_t first_trigger, n_triggers, cap_triggers;
     int64_t counted; /* rows since the last emission of a count window */
-    /* session */
+    /* session; the open window of a count window that does not overlap */
     struct bag session;
     bool session_open;
     int64_t session_start, session_last;
@@ -125,22 +128,23 @@ struct window {
 void window_report(struct window *w, const struct row *row, const struct err *err);
 /* Counts memory; false after it told that the limit is reached. */
 bool window_charge(struct window *w, size_t bytes, const struct row *row);
-size_t kept_bytes(const struct kept *k);
-void kept_release(struct window *w, struct kept *k);
-void window_drop_oldest(struct window *w, struct queue *q, size_t n); /* with their bytes */
+size_t window_kept_bytes(const struct kept *k);
+void window_kept_release(struct window *w, struct kept *k);
+void window_drop_oldest(struct window *w, struct rowq *q, size_t n); /* with their bytes */
 /* The condition for one row; an error is told and counts as false. */
 bool window_test(struct window *w, const struct expr *e, const struct kept *k, const char *clause);
 void window_eval_for(struct window *w, const struct kept *k, struct eval *ev);
 
 /* ---- bags ---- */
 int bag_add(struct window *w, struct bag *b, struct kept *k); /* takes k */
+struct fold *bag_fold(struct bag *b);                         /* NULL when memory is short */
 bool bag_empty(const struct bag *b);
 void bag_clear(struct window *w, struct bag *b);
 
 /* ---- window_fire.c ---- */
 /* Emits the rows [from, from + n) of a queue. */
-int fire_rows(struct window *w, const struct window_range *range, const struct queue *q,
-              size_t from, size_t n);
+int fire_rows(struct window *w, const struct window_range *range, const struct rowq *q, size_t from,
+              size_t n);
 int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
               uint32_t n);
 /* A group of the tuples without aggregates, in w->scratch. */

@@ -3,7 +3,8 @@
  * Checkpoints of windows: the state as one array of values, in the order of save_members().
  * Loading checks each value's type before it is used: a checkpoint is outside input.
  */
-#include "window_private.h"
+#include "fold.h"
+#include "group.h"
 
 #define VERSION 1
 
@@ -54,11 +55,11 @@ static void put_list(struct writer *wr, struct writer *list)
     put(wr, finish(list));
 }
 
-static void put_queue(struct writer *wr, const struct queue *q)
+static void put_queue(struct writer *wr, const struct rowq *q)
 {
     struct writer list = {.arena = wr->arena};
     for (size_t i = 0; i < q->n; i++) {
-        const struct kept *k = queue_at(q, i);
+        const struct kept *k = rowq_at(q, i);
         put_int(&list, k->source);
         put(&list, row_save(wr->arena, k->row));
         put(&list, k->computed ? row_save(wr->arena, k->computed) : VALUE_OF_NULL);
@@ -66,9 +67,35 @@ static void put_queue(struct writer *wr, const struct queue *q)
     put_list(wr, &list);
 }
 
-static void put_bag(struct writer *wr, const struct bag *b)
+/* [keys..., first, computed, state...] of each group. */
+static void put_fold(struct writer *wr, const struct window *w, const struct fold *f)
 {
-    put_queue(wr, &b->rows);
+    struct writer list = {.arena = wr->arena};
+    for (uint32_t i = 0; f && i < f->n; i++) {
+        struct fold_group *g = f->groups[i];
+        struct row *keys = row_new(g->keys, w->spec.n_keys, NULL, NULL, 0, 0);
+        list.failed = list.failed || !keys;
+        put(&list, keys ? row_save(wr->arena, keys) : VALUE_OF_NULL);
+        row_unref(keys);
+        put(&list, row_save(wr->arena, g->first));
+        put(&list, g->computed ? row_save(wr->arena, g->computed) : VALUE_OF_NULL);
+        for (uint32_t a = 0; a < w->spec.n_aggregates; a++) {
+            struct value v = VALUE_OF_NULL;
+            const struct function_state_ops *ops = w->spec.aggregates[a].function->state;
+            list.failed = ops->save(state_at(w, g->states, a), wr->arena, &v) < 0 || list.failed;
+            put(&list, v);
+        }
+    }
+    put_list(wr, &list);
+}
+
+static void put_bag(struct writer *wr, const struct window *w, const struct bag *b)
+{
+    if (w->folds) {
+        put_fold(wr, w, b->fold);
+    } else {
+        put_queue(wr, &b->rows);
+    }
 }
 
 /* ---- reading ---- */
@@ -111,34 +138,78 @@ static struct row *get_row(struct reader *r)
     return row;
 }
 
-static void get_queue(struct window *w, struct reader *r, struct queue *q)
+static struct row *get_row_or_null(struct reader *r)
+{
+    if (!r->failed && r->at < r->n && r->items[r->at].type == VALUE_NULL) {
+        r->at++;
+        return NULL;
+    }
+    return get_row(r);
+}
+
+static void get_queue(struct window *w, struct reader *r, struct rowq *q)
 {
     struct reader list = get_list(r);
     while (!list.failed && list.at < list.n) {
         struct kept k = {.source = (uint32_t)get_int(&list)};
         k.row = get_row(&list);
-        if (list.at < list.n && list.items[list.at].type == VALUE_NULL) {
-            list.at++;
-        } else {
-            k.computed = get_row(&list);
-        }
+        k.computed = get_row_or_null(&list);
         bool fits = !list.failed && k.source < w->spec.n_sources &&
                     (!k.computed || k.computed->n_cells >= w->n_computed);
-        list.no_memory = fits && queue_push(q, &k) < 0;
+        list.no_memory = fits && rowq_push(q, &k) < 0;
         if (!fits || list.no_memory) {
             row_unref(k.row);
             row_unref(k.computed);
             list.failed = true;
         } else {
-            w->bytes += kept_bytes(&k);
+            w->bytes += window_kept_bytes(&k);
         }
     }
     leave_list(r, &list);
 }
 
+static void get_group(struct window *w, struct reader *r, struct fold *f)
+{
+    struct row *keys = get_row(r), *first = get_row(r), *computed = get_row_or_null(r);
+    struct fold_group *g = NULL;
+    int rc = 0;
+    if (!r->failed && keys->n_cells == w->spec.n_keys) {
+        g = fold_find(w, f, keys->cells, fold_hash(w, keys->cells), &rc);
+    }
+    row_unref(keys);
+    r->no_memory = rc < 0;
+    if (!g || g->first) {
+        row_unref(first);
+        row_unref(computed);
+        r->failed = true;
+        return;
+    }
+    fold_show_first(w, f, g, first, computed);
+    for (uint32_t a = 0; a < w->spec.n_aggregates; a++) {
+        const struct function_state_ops *ops = w->spec.aggregates[a].function->state;
+        if (r->at >= r->n || ops->load(state_at(w, g->states, a), &r->items[r->at++]) < 0) {
+            r->failed = true;
+            return;
+        }
+        size_t bytes = ops->bytes ? ops->bytes(state_at(w, g->states, a)) : 0;
+        f->bytes += bytes;
+        w->bytes += bytes;
+    }
+}
+
 static void get_bag(struct window *w, struct reader *r, struct bag *b)
 {
-    get_queue(w, r, &b->rows);
+    if (!w->folds) {
+        get_queue(w, r, &b->rows);
+        return;
+    }
+    struct reader list = get_list(r);
+    struct fold *f = bag_fold(b);
+    list.no_memory = !f;
+    while (f && !list.failed && list.at < list.n) {
+        get_group(w, &list, f);
+    }
+    leave_list(r, &list);
 }
 
 /* ---- the members ---- */
@@ -149,7 +220,7 @@ static void put_slices(struct writer *wr, const struct window *w)
     for (uint32_t i = 0; i < w->n_slices; i++) {
         put_int(&list, w->slices[i].from);
         put_int(&list, w->slices[i].until);
-        put_bag(&list, &w->slices[i].bag);
+        put_bag(&list, w, &w->slices[i].bag);
     }
     put_list(wr, &list);
 }
@@ -200,7 +271,7 @@ static void put_partitions(struct writer *wr, const struct window *w)
         put(&list, row_save(wr->arena, p->key));
         put_int(&list, p->open);
         put_int(&list, p->start);
-        put_bag(&list, &p->bag);
+        put_bag(&list, w, &p->bag);
     }
     put_list(wr, &list);
 }
@@ -240,6 +311,9 @@ static void put_form(struct writer *wr, const struct window *w)
     put_int(wr, s->event_time);
     put_int(wr, s->n_sources);
     put_int(wr, s->kind == AST_WINDOW_COUNT ? s->length : 0);
+    put_int(wr, w->folds);
+    put_int(wr, w->folds ? s->n_keys : 0);
+    put_int(wr, w->folds ? s->n_aggregates : 0);
 }
 
 static bool same_form(const struct window *w, struct reader *r)
@@ -247,7 +321,9 @@ static bool same_form(const struct window *w, struct reader *r)
     const struct window_spec *s = &w->spec;
     return get_int(r) == VERSION && get_int(r) == s->kind && get_int(r) == s->event_time &&
            get_int(r) == s->n_sources &&
-           get_int(r) == (s->kind == AST_WINDOW_COUNT ? s->length : 0) && !r->failed;
+           get_int(r) == (s->kind == AST_WINDOW_COUNT ? s->length : 0) && get_int(r) == w->folds &&
+           get_int(r) == (w->folds ? s->n_keys : 0) &&
+           get_int(r) == (w->folds ? s->n_aggregates : 0) && !r->failed;
 }
 
 #define NUMBERS 11
@@ -277,7 +353,7 @@ int window_save(const struct window *w, struct arena *a, struct value *ret)
         put_int(&wr, *numbers[i]);
     }
     put_int(&wr, w->session_open);
-    put_bag(&wr, &w->session);
+    put_bag(&wr, w, &w->session);
     put_slices(&wr, w);
     put_triggers(&wr, w);
     put_queue(&wr, &w->rows);

@@ -29,12 +29,12 @@ static int add_trigger(struct window *w, int64_t at)
 }
 
 /* Index of the first row that is not before t. */
-static size_t lower_bound(const struct queue *q, int64_t t)
+static size_t lower_bound(const struct rowq *q, int64_t t)
 {
     size_t from = 0, until = q->n;
     while (from < until) {
         size_t mid = from + (until - from) / 2;
-        if (queue_at(q, mid)->row->time_us < t) {
+        if (rowq_at(q, mid)->row->time_us < t) {
             from = mid + 1;
         } else {
             until = mid;
@@ -72,14 +72,14 @@ int sliding_push(struct window *w, struct kept *k)
     if (!w->spec.event_time) {
         evict(w, at);
     }
-    if (!window_charge(w, kept_bytes(k), k->row)) {
+    if (!window_charge(w, window_kept_bytes(k), k->row)) {
         row_unref(k->row);
         row_unref(k->computed);
         return 0;
     }
-    int rc = queue_push(&w->rows, k);
+    int rc = rowq_push(&w->rows, k);
     if (rc < 0) {
-        kept_release(w, k);
+        window_kept_release(w, k);
         return rc;
     }
     if (!fires) {
