@@ -36,6 +36,7 @@ struct batch *batch_ref(struct batch *b)
 void batch_unref(struct batch *b)
 {
     if (b && --b->refs == 0) {
+        batch_unref(b->base); /* a chain of one or two: results of sub-queries */
         arena_fini(&b->arena);
         mem_free(b);
     }

@@ -85,6 +85,7 @@ struct batch {
     uint64_t sequence;         /* of row 0; row i has sequence + i */
     struct value *whole;       /* of each row, VALUE_OBJECT; NULL when shape->whole is false */
     struct value *meta;        /* of each row; NULL when there is none */
+    struct batch *base; /* keeps alive what the columns point to; unreferenced with it; NULL */
     struct arena arena;
 };
 

@@ -74,6 +74,7 @@ struct pipeline {
     struct plan *plan;
     struct list link;            /* of the rule's pipelines; inner ones first */
     struct engine_stream *feeds; /* a hidden stream; NULL: the rule's result */
+    char *signature;             /* rule_save.c */
     struct tap *taps;            /* plan->n_sources */
     struct program *filter;
     struct program **fields;          /* of a columnar plan */
@@ -98,6 +99,9 @@ struct rule {
     struct engine_stream **hidden; /* results of sub-queries */
     uint32_t n_hidden;
     struct eval_rule eval;
+    struct shape error_shape; /* of results {"error": "..."} */
+    struct value saved;       /* state to start with; null */
+    struct arena saved_arena;
     bool running;
     uint64_t results, errors;
     struct arena names; /* of rule_stream() */
@@ -122,6 +126,12 @@ void catalog_free(struct engine *e);
 void rule_failed(struct rule *r, const struct err *err);
 int rule_replan(struct rule *r, struct err *err); /* a stream of it has a new definition */
 bool rule_reads(const struct rule *r, const struct engine_stream *s);
+
+/* ---- rule_save.c ---- */
+
+char *rule_signature(const struct ast_select *s); /* heap; NULL when memory is short */
+/* Gives a pipeline that was just opened the state that rule_load() left for it. */
+int pipeline_restore(struct pipeline *p, struct err *err);
 
 /* ---- rule_rows.c ---- */
 

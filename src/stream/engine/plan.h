@@ -64,6 +64,8 @@ struct plan {
     int64_t limit; /* -1 = none */
     bool distinct, unnests;
     bool row_number; /* row_number() is there: rows are counted after HAVING */
+    bool
+        sequential; /* a condition reads what earlier rows did (last_hit_time): one row at a time */
 };
 
 /* Finds a stream by name for the planner: of the engine, or hidden ones of sub-queries. */

@@ -353,6 +353,8 @@ static struct expr *plan_call(struct planner *p, const struct ast_expr *e, enum 
     if ((str_is(e->function, "meta") || str_is(e->function, "mqtt")) && e->n_args > 0) {
         return plan_meta(p, e->args[0]);
     }
+    p->plan->sequential |=
+        str_starts(e->function, "last_hit") || str_starts(e->function, "last_agg_hit");
     switch (f->kind) {
     case FUNCTION_AGGREGATE:
         return plan_aggregate(p, e, f, clause);

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams and tables: their definitions, their decoders, the rows that tables keep, and the way of
+ * a decoded batch to the rules that tapped the stream.
+ */
+#include "base/limits.h"
+#include "engine_private.h"
+#include "stream/sql/sql.h"
+
+/* ---- definitions ---- */
+
+static struct str option(const struct engine_stream *s, const char *key)
+{
+    return s->definition ? sql_option(s->definition, key) : STR_NULL;
+}
+
+static bool option_true(const struct engine_stream *s, const char *key)
+{
+    return str_iis(option(s, key), "true");
+}
+
+void stream_free(struct engine_stream *s)
+{
+    if (!s) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->n_kept; i++) {
+        row_unref(s->kept[i]);
+    }
+    mem_free(s->kept);
+    decoder_free(s->decoder);
+    index_free(s->index);
+    shape_fini(&s->shape);
+    arena_fini(&s->arena);
+    mem_free(s->name);
+    mem_free(s->ddl);
+    mem_free(s);
+}
+
+static struct engine_stream *stream_blank(struct str name)
+{
+    struct engine_stream *s = mem_zalloc(sizeof(*s));
+    if (!s) {
+        return NULL;
+    }
+    list_init(&s->link);
+    list_init(&s->taps);
+    shape_init(&s->shape);
+    arena_init(&s->arena, 0);
+    s->name = mem_strndup(name.p, name.n);
+    if (!s->name || index_new(&s->index) < 0) {
+        stream_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+struct engine_stream *stream_new_hidden(struct engine *e, struct str name, struct err *err)
+{
+    struct engine_stream *s = stream_blank(name);
+    (void)e;
+    if (!s) {
+        (void)err_sys(err, -E_NOMEM, "plan a sub-query");
+        return NULL;
+    }
+    s->shape.whole = true; /* its events come as values */
+    return s;
+}
+
+static int declare_columns(struct engine_stream *s, struct err *err)
+{
+    const struct ast_statement *st = s->definition;
+    for (uint32_t i = 0; i < st->n_columns; i++) {
+        const struct ast_column *c = &st->columns[i];
+        int slot = shape_add(&s->shape, c->name, c->type.type);
+        if (slot < 0) {
+            return err_sys(err, slot, "column " STR_FMT, STR_ARG(c->name));
+        }
+        s->shape.fields[slot].declared = &c->type;
+        s->shape.fields[slot].fallback = c->fallback;
+    }
+    return 0;
+}
+
+static int open_decoder(struct engine_stream *s, struct err *err)
+{
+    struct str delimiter = option(s, "DELIMITER");
+    const struct format_options opts = {.format = option(s, "FORMAT"),
+                                        .delimiter = str_is(delimiter, "\\t") ? '\t'
+                                                     : delimiter.n > 0        ? delimiter.p[0]
+                                                                              : 0,
+                                        .header = option_true(s, "HASHEADER"),
+                                        .timestamp = option(s, "TIMESTAMP"),
+                                        .timestamp_format = option(s, "TIMESTAMP_FORMAT")};
+    return decoder_new(&opts, &s->shape, &s->decoder, err);
+}
+
+static int read_options(struct engine_stream *s, struct err *err)
+{
+    uint64_t retain = 0;
+    s->table = s->definition->table;
+    s->lookup = str_iis(option(s, "KIND"), "lookup");
+    s->shape.strict = option_true(s, "STRICT_VALIDATION");
+    s->shape.whole = s->table; /* its rows are shown to rules that come later */
+    struct str text = option(s, "RETAIN_SIZE");
+    if (text.n > 0 && (str_u64(text, &retain) < 0 || retain > LIMIT_TABLE_ROWS)) {
+        return err_set(err, -E_INVAL, "RETAIN_SIZE '" STR_FMT "' is not a number up to %d",
+                       STR_ARG(text), LIMIT_TABLE_ROWS);
+    }
+    s->retain = (uint32_t)retain;
+    return 0;
+}
+
+static int parse_definition(struct str ddl, struct engine_stream **ret, struct err *err)
+{
+    struct arena a;
+    struct ast_statement *st;
+    arena_init(&a, 0);
+    int rc = sql_parse(&a, ddl, &st, err);
+    if (rc == 0 && st->kind != AST_CREATE) {
+        rc = err_set(err, -E_INVAL, "expect CREATE STREAM or CREATE TABLE");
+    }
+    if (rc < 0) {
+        arena_fini(&a);
+        return rc;
+    }
+    struct engine_stream *s = stream_blank(st->name);
+    if (!s) {
+        arena_fini(&a);
+        return err_sys(err, -E_NOMEM, "define a stream");
+    }
+    s->arena = a;
+    s->definition = st;
+    s->ddl = mem_strndup(ddl.p, ddl.n);
+    rc = s->ddl ? read_options(s, err) : err_sys(err, -E_NOMEM, "define a stream");
+    rc = rc < 0 ? rc : declare_columns(s, err);
+    rc = rc < 0 ? rc : open_decoder(s, err);
+    if (rc < 0) {
+        stream_free(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+static void insert_sorted(struct engine *e, struct engine_stream *s)
+{
+    struct list *at = e->stream_order.next;
+    while (at != &e->stream_order &&
+           strcmp(CONTAINER_OF(at, struct engine_stream, link)->name, s->name) < 0) {
+        at = at->next;
+    }
+    list_push_back(at, &s->link); /* before `at` */
+}
+
+/* ---- replacement: the rules that read the old one are planned over the new one ---- */
+
+static int check_version(const struct engine_stream *old, const struct engine_stream *s,
+                         struct err *err)
+{
+    struct str before = option(old, "VERSION"), now = option(s, "VERSION");
+    if (before.n > 0 && now.n > 0 && str_cmp(now, before) <= 0) {
+        return err_set(err, -E_CONFLICT,
+                       "source %s already exists with version (" STR_FMT "), new version (" STR_FMT
+                       ") is lower",
+                       s->name, STR_ARG(before), STR_ARG(now));
+    }
+    return 0;
+}
+
+static void swap_in(struct engine *e, struct engine_stream *s)
+{
+    (void)map_put(&e->streams, str_of(s->name), s, NULL); /* there is a slot: it replaces */
+    insert_sorted(e, s);
+}
+
+static int replan_all(struct engine *e, struct engine_stream *old, struct err *err)
+{
+    int rc = 0;
+    MAP_FOR_EACH (slot, &e->rules) {
+        struct rule *r = slot->value;
+        if (rc == 0 && rule_reads(r, old)) {
+            rc = rule_replan(r, err);
+        }
+    }
+    return rc;
+}
+
+static int replace(struct engine *e, struct engine_stream *old, struct engine_stream *s,
+                   struct err *err)
+{
+    int rc = old->table != s->table
+                 ? err_set(err, -E_CONFLICT, "%s is a %s", s->name, old->table ? "table" : "stream")
+                 : check_version(old, s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    s->data = old->data;
+    s->sequence = old->sequence;
+    list_del(&old->link);
+    swap_in(e, s);
+    rc = replan_all(e, old, err);
+    if (rc < 0) { /* some rule does not fit: all go back */
+        list_del(&s->link);
+        swap_in(e, old);
+        (void)replan_all(e, s, NULL); /* they worked with the old one before */
+        return rc;
+    }
+    stream_free(old);
+    return 0;
+}
+
+int engine_define(struct engine *e, struct str ddl, bool replace_it, struct err *err)
+{
+    struct engine_stream *s = NULL;
+    int rc = parse_definition(ddl, &s, err);
+    if (rc < 0) {
+        return rc;
+    }
+    s->engine = e;
+    struct engine_stream *old = engine_stream(e, str_of(s->name));
+    if (old && !replace_it) {
+        rc =
+            err_set(err, -E_EXISTS, "%s %s already exists", s->table ? "Table" : "Stream", s->name);
+    } else if (old) {
+        rc = replace(e, old, s, err);
+    } else if (map_put(&e->streams, str_of(s->name), s, NULL) < 0) {
+        rc = err_sys(err, -E_NOMEM, "define a stream");
+    } else {
+        insert_sorted(e, s);
+    }
+    if (rc < 0) {
+        stream_free(s);
+    }
+    return rc;
+}
+
+int engine_drop(struct engine *e, struct str name, bool table, struct err *err)
+{
+    struct engine_stream *s = engine_stream(e, name);
+    if (!s || s->table != table) {
+        return err_set(err, -E_NOENT, "%s " STR_FMT " is not found", table ? "Table" : "Stream",
+                       STR_ARG(name));
+    }
+    MAP_FOR_EACH (slot, &e->rules) {
+        struct rule *r = slot->value;
+        if (rule_reads(r, s)) {
+            return err_set(err, -E_CONFLICT,
+                           "stream " STR_FMT " has been referenced by other rules: %s",
+                           STR_ARG(name), r->id);
+        }
+    }
+    (void)map_del(&e->streams, name);
+    list_del(&s->link);
+    stream_free(s);
+    return 0;
+}
+
+void catalog_free(struct engine *e)
+{
+    while (!list_empty(&e->stream_order)) {
+        struct engine_stream *s = CONTAINER_OF(e->stream_order.next, struct engine_stream, link);
+        list_del(&s->link);
+        stream_free(s);
+    }
+    map_fini(&e->streams, NULL);
+}
+
+/* ---- looks ---- */
+
+struct engine_stream *engine_stream(struct engine *e, struct str name)
+{
+    return map_get(&e->streams, name);
+}
+
+const char *engine_stream_name(const struct engine_stream *s)
+{
+    return s->name;
+}
+
+const char *engine_stream_ddl(const struct engine_stream *s)
+{
+    return s->ddl ? s->ddl : "";
+}
+
+bool engine_stream_is_table(const struct engine_stream *s)
+{
+    return s->table;
+}
+
+struct str engine_stream_option(const struct engine_stream *s, const char *key)
+{
+    return option(s, key);
+}
+
+struct engine_stream *engine_stream_next(struct engine *e, struct engine_stream *s)
+{
+    struct list *next = s ? s->link.next : e->stream_order.next;
+    return next == &e->stream_order ? NULL : CONTAINER_OF(next, struct engine_stream, link);
+}
+
+void engine_stream_set_data(struct engine_stream *s, void *data)
+{
+    s->data = data;
+}
+
+void *engine_stream_data(const struct engine_stream *s)
+{
+    return s->data;
+}
+
+/* ---- rows of tables ---- */
+
+int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row)
+{
+    uint32_t limit = s->retain ? s->retain : LIMIT_TABLE_ROWS;
+    struct row *r = batch_row(b, row);
+    if (!r) {
+        return -E_NOMEM;
+    }
+    if (s->n_kept == limit) {
+        row_unref(s->kept[0]);
+        memmove(s->kept, s->kept + 1, (s->n_kept - 1) * sizeof(*s->kept));
+        s->n_kept--;
+    }
+    if (s->n_kept == s->cap_kept) {
+        uint32_t cap = s->cap_kept ? s->cap_kept * 2 : 16;
+        struct row **kept = mem_realloc(s->kept, cap * sizeof(struct row *));
+        if (!kept) {
+            row_unref(r);
+            return -E_NOMEM;
+        }
+        s->kept = kept;
+        s->cap_kept = cap;
+    }
+    s->kept[s->n_kept++] = r;
+    return 0;
+}
+
+/* The shape may have grown since the row was made: its cells come from the whole event. */
+static struct row *in_shape(const struct engine_stream *s, const struct row *r)
+{
+    struct value *cells = mem_alloc((s->shape.n + 1) * sizeof(*cells));
+    if (!cells) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < s->shape.n; i++) {
+        const struct value *found = i < r->n_cells && r->cells[i].type != VALUE_ABSENT
+                                        ? &r->cells[i]
+                                        : value_get(&r->whole, s->shape.fields[i].name);
+        cells[i] = found ? *found : (struct value){.type = VALUE_ABSENT};
+    }
+    struct row *out = row_new(cells, s->shape.n, &r->whole, &r->meta, r->time_us, r->sequence);
+    mem_free(cells);
+    return out;
+}
+
+int stream_each_row(struct engine_stream *s, int (*fn)(void *arg, struct row *r), void *arg)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < s->n_kept; i++) {
+        struct row *r = in_shape(s, s->kept[i]);
+        rc = r ? fn(arg, r) : -E_NOMEM;
+        row_unref(r);
+    }
+    return rc;
+}
+
+/* ---- a batch to all ---- */
+
+struct spread {
+    struct batch *batch;
+    int rc;
+};
+
+static void on_match(void *arg, void *rule, struct selection *sel, bool exact)
+{
+    struct spread *s = arg;
+    struct tap *t = rule;
+    int rc = pipeline_take(t->pipeline, t->source, s->batch, sel, exact);
+    s->rc = s->rc < 0 ? s->rc : rc;
+}
+
+int stream_spread(struct engine_stream *s, struct batch *b, int64_t now_us)
+{
+    struct spread to = {.batch = b};
+    (void)now_us;
+    int rc = index_match(s->index, b, on_match, &to);
+    return rc < 0 ? rc : to.rc;
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Life of a rule. A statement is one pipeline, and one more for each sub-query, each WITH and each
+ * branch of UNION ALL: an inner pipeline feeds a hidden stream that the outer one reads.
+ */
+#include <stdio.h>
+
+#include "base/limits.h"
+#include "engine_private.h"
+#include "io/zone.h"
+#include "stream/sql/sql.h"
+
+#define PIPELINES_MAX 64
+
+/* ---- planning ---- */
+
+struct scope { /* names that hide the engine's streams */
+    struct rule *rule;
+    const struct ast_select *select;
+    const struct scope *outer;
+    struct engine_stream *hidden[PIPELINES_MAX];
+    struct str names[PIPELINES_MAX];
+    uint32_t n;
+};
+
+static struct engine_stream *find_stream(void *arg, struct str name)
+{
+    for (const struct scope *s = arg; s; s = s->outer) {
+        for (uint32_t i = s->n; i-- > 0;) {
+            if (str_eq(s->names[i], name)) {
+                return s->hidden[i];
+            }
+        }
+    }
+    return engine_stream(((struct scope *)arg)->rule->engine, name);
+}
+
+static void pipeline_free(struct pipeline *p)
+{
+    if (p) {
+        if (p->running) {
+            pipeline_close(p);
+        }
+        shape_fini(&p->shape);
+        plan_free(p->plan);
+        mem_free(p->taps);
+        mem_free(p->signature);
+        mem_free(p);
+    }
+}
+
+static int make_shape(struct pipeline *p)
+{
+    for (uint32_t i = 0; i < p->plan->n_fields; i++) {
+        const struct plan_field *f = &p->plan->fields[i];
+        char key[32];
+        bool spread = f->spread || f->unnest;
+        (void)snprintf(key, sizeof(key), "\001%u", i); /* no column: its members are */
+        int slot = shape_add(&p->shape, spread ? str_of(key) : f->name, VALUE_NULL);
+        if (slot < 0) {
+            return slot;
+        }
+        p->shape.fields[slot].spread = spread;
+    }
+    return 0;
+}
+
+static int make_taps(struct pipeline *p)
+{
+    uint32_t n = p->plan->n_sources;
+    p->taps = mem_zalloc(n * sizeof(*p->taps));
+    for (uint32_t i = 0; p->taps && i < n; i++) {
+        p->taps[i] = (struct tap){.pipeline = p, .stream = p->plan->sources[i].stream, .source = i};
+        list_init(&p->taps[i].link);
+    }
+    return p->taps ? 0 : -E_NOMEM;
+}
+
+static int add_pipeline(struct rule *r, const struct ast_select *s, struct scope *scope,
+                        struct engine_stream *feeds, struct err *err)
+{
+    struct pipeline *p = mem_zalloc(sizeof(*p));
+    if (!p) {
+        return err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    p->rule = r;
+    p->feeds = feeds;
+    shape_init(&p->shape);
+    p->signature = rule_signature(s);
+    int rc = plan_make(s, find_stream, scope, &p->plan, err);
+    if (rc == 0 && (!p->signature || make_shape(p) < 0 || make_taps(p) < 0)) {
+        rc = err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    if (rc < 0) {
+        pipeline_free(p);
+        return rc;
+    }
+    list_push_back(&r->pipelines, &p->link);
+    return 0;
+}
+
+static int plan_select(struct rule *r, const struct ast_select *s, const struct scope *outer,
+                       struct engine_stream *feeds, unsigned depth, struct err *err);
+
+/* A hidden stream, fed by the sub-query. */
+static int add_hidden(struct rule *r, struct scope *scope, const struct ast_source *source,
+                      unsigned depth, struct err *err)
+{
+    if (scope->n == PIPELINES_MAX || r->n_hidden == PIPELINES_MAX) {
+        return err_set(err, -E_LIMIT, "more than %d sub-queries", PIPELINES_MAX);
+    }
+    if (source->alias.n == 0) {
+        return err_set(err, -E_INVAL, "a sub-query needs a name: (SELECT ...) AS name");
+    }
+    struct engine_stream **all =
+        mem_realloc(r->hidden, (r->n_hidden + 1) * sizeof(struct engine_stream *));
+    struct engine_stream *s = all ? stream_new_hidden(r->engine, source->alias, err) : NULL;
+    if (!all || !s) {
+        r->hidden = all ? all : r->hidden;
+        return err_sys(err, -E_NOMEM, "plan a sub-query");
+    }
+    r->hidden = all;
+    r->hidden[r->n_hidden++] = s;
+    int rc = plan_select(r, source->select, scope, s, depth + 1, err);
+    if (rc == 0) {
+        scope->names[scope->n] = source->alias;
+        scope->hidden[scope->n++] = s;
+    }
+    return rc;
+}
+
+static int add_sources(struct rule *r, struct scope *scope, const struct ast_select *s,
+                       unsigned depth, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < s->n_with; i++) {
+        rc = add_hidden(r, scope, &s->with[i], depth, err);
+    }
+    if (rc == 0 && s->from.match) {
+        rc = err_set(err, -E_NOTSUP, "MATCH_RECOGNIZE is not supported yet");
+    }
+    if (rc == 0 && s->from.select) {
+        rc = add_hidden(r, scope, &s->from, depth, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < s->n_joins; i++) {
+        if (s->joins[i].source.select) {
+            rc = add_hidden(r, scope, &s->joins[i].source, depth, err);
+        }
+    }
+    return rc;
+}
+
+static int plan_select(struct rule *r, const struct ast_select *s, const struct scope *outer,
+                       struct engine_stream *feeds, unsigned depth, struct err *err)
+{
+    struct scope *scope = mem_zalloc(sizeof(*scope));
+    if (!scope) {
+        return err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    int rc = depth > LIMIT_SQL_DEPTH ? err_set(err, -E_LIMIT, "sub-queries nest too deeply") : 0;
+    scope->rule = r;
+    scope->outer = outer;
+    for (const struct ast_select *branch = s; rc == 0 && branch; branch = branch->union_all) {
+        uint32_t outside = scope->n;
+        rc = add_sources(r, scope, branch, depth, err);
+        rc = rc < 0 ? rc : add_pipeline(r, branch, scope, feeds, err);
+        scope->n = branch == s ? MIN_OF(scope->n, outside + s->n_with) : outside;
+    }
+    mem_free(scope);
+    return rc;
+}
+
+static void forget_plan(struct rule *r)
+{
+    while (!list_empty(&r->pipelines)) { /* the outer first */
+        struct pipeline *p = CONTAINER_OF(r->pipelines.prev, struct pipeline, link);
+        list_del(&p->link);
+        pipeline_free(p);
+    }
+    for (uint32_t i = 0; i < r->n_hidden; i++) {
+        stream_free(r->hidden[i]);
+    }
+    mem_free(TAKE_PTR(r->hidden));
+    r->n_hidden = 0;
+    arena_clear(&r->names);
+    r->streams = NULL;
+    r->n_streams = 0;
+}
+
+static int list_streams(struct rule *r)
+{
+    for (struct list *at = r->pipelines.next; at != &r->pipelines; at = at->next) {
+        const struct plan *plan = CONTAINER_OF(at, struct pipeline, link)->plan;
+        for (uint32_t i = 0; i < plan->n_sources; i++) {
+            const struct engine_stream *s = plan->sources[i].stream;
+            bool known = !s->engine;
+            for (uint32_t k = 0; k < r->n_streams; k++) {
+                known |= cstr_eq(r->streams[k], s->name);
+            }
+            if (!known) {
+                r->streams =
+                    arena_grow(&r->names, (void *)r->streams, r->n_streams * sizeof(char *),
+                               (r->n_streams + 1) * sizeof(char *));
+                char *name = arena_strdup(&r->names, s->name);
+                if (!r->streams || !name) {
+                    return -E_NOMEM;
+                }
+                r->streams[r->n_streams++] = name;
+            }
+        }
+    }
+    return 0;
+}
+
+static int plan_rule(struct rule *r, struct err *err)
+{
+    struct arena a;
+    struct ast_statement *st;
+    arena_init(&a, 0);
+    int rc = sql_parse(&a, str_of(r->sql), &st, err);
+    if (rc == 0 && st->kind != AST_SELECT) {
+        rc = err_set(err, -E_INVAL, "a rule is a SELECT statement");
+    }
+    rc = rc < 0 ? rc : plan_select(r, st->select, NULL, NULL, 0, err);
+    if (rc == 0 && list_streams(r) < 0) {
+        rc = err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    arena_fini(&a);
+    return rc;
+}
+
+/* ---- life ---- */
+
+static int copy_options(struct rule *r, struct str id, struct str sql,
+                        const struct rule_options *opts, struct err *err)
+{
+    r->id = mem_strndup(id.p, id.n);
+    r->sql = mem_strndup(sql.p, sql.n);
+    r->opts = *opts;
+    r->opts.zone = NULL;
+    r->eval.id = str_of(r->id ? r->id : "");
+    if (!r->id || !r->sql || shape_add(&r->error_shape, STR_LIT("error"), VALUE_STRING) < 0) {
+        return err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    return opts->zone ? zone_load(opts->zone, &r->zone, err) : 0;
+}
+
+int rule_new(struct engine *e, struct str id, struct str sql, const struct rule_options *opts,
+             rule_result_fn *on_result, void *arg, struct rule **ret, struct err *err)
+{
+    if (map_get(&e->rules, id)) {
+        return err_set(err, -E_EXISTS, "rule " STR_FMT " already exists", STR_ARG(id));
+    }
+    struct rule *r = mem_zalloc(sizeof(*r));
+    if (!r) {
+        return err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    r->engine = e;
+    r->on_result = on_result;
+    r->arg = arg;
+    list_init(&r->pipelines);
+    arena_init(&r->names, 0);
+    arena_init(&r->saved_arena, 0);
+    r->saved = VALUE_OF_NULL;
+    shape_init(&r->error_shape);
+    int rc = copy_options(r, id, sql, opts, err);
+    rc = rc < 0 ? rc : plan_rule(r, err);
+    if (rc == 0 && map_put(&e->rules, id, r, NULL) < 0) {
+        rc = err_sys(err, -E_NOMEM, "plan a rule");
+    }
+    if (rc < 0) {
+        rule_free(r);
+        return rc;
+    }
+    *ret = r;
+    return 0;
+}
+
+void rule_free(struct rule *r)
+{
+    if (!r) {
+        return;
+    }
+    rule_stop(r);
+    if (r->id && map_get(&r->engine->rules, str_of(r->id)) == r) {
+        (void)map_del(&r->engine->rules, str_of(r->id));
+    }
+    forget_plan(r);
+    shape_fini(&r->error_shape);
+    arena_fini(&r->names);
+    arena_fini(&r->saved_arena);
+    zone_free(r->zone);
+    mem_free(r->id);
+    mem_free(r->sql);
+    mem_free(r);
+}
+
+/* Tells the owner of a source when it gets its first rule and loses its last. */
+static void use_streams(struct rule *r, bool used)
+{
+    struct engine *e = r->engine;
+    for (uint32_t i = 0; i < r->n_streams; i++) {
+        struct engine_stream *s = engine_stream(e, str_of(r->streams[i]));
+        if (!s) {
+            continue;
+        }
+        s->users = used ? s->users + 1 : s->users - 1;
+        if (s->users == (used ? 1 : 0) && e->opts.on_use) {
+            e->opts.on_use(e->opts.arg, s, used);
+        }
+    }
+}
+
+static void close_pipelines(struct rule *r)
+{
+    for (struct list *at = r->pipelines.next; at != &r->pipelines; at = at->next) {
+        pipeline_close(CONTAINER_OF(at, struct pipeline, link));
+    }
+}
+
+static int open_pipelines(struct rule *r, struct err *err)
+{
+    int rc = 0;
+    for (struct list *at = r->pipelines.next; rc == 0 && at != &r->pipelines; at = at->next) {
+        rc = pipeline_open(CONTAINER_OF(at, struct pipeline, link), err);
+    }
+    r->saved = VALUE_OF_NULL; /* it counts once */
+    arena_fini(&r->saved_arena);
+    if (rc < 0) {
+        close_pipelines(r);
+    }
+    return rc;
+}
+
+int rule_start(struct rule *r, struct err *err)
+{
+    if (r->running) {
+        return 0;
+    }
+    r->eval.started_us = r->engine->now_us;
+    int rc = open_pipelines(r, err);
+    if (rc == 0) {
+        r->running = true;
+        use_streams(r, true);
+    }
+    return rc;
+}
+
+void rule_stop(struct rule *r)
+{
+    if (r->running) {
+        r->running = false;
+        use_streams(r, false);
+        close_pipelines(r);
+    }
+}
+
+bool rule_reads(const struct rule *r, const struct engine_stream *s)
+{
+    for (uint32_t i = 0; i < r->n_streams; i++) {
+        if (cstr_eq(r->streams[i], s->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Users of the streams stay: their sources go on. */
+int rule_replan(struct rule *r, struct err *err)
+{
+    bool ran = r->running;
+    if (ran) {
+        close_pipelines(r);
+        for (uint32_t i = 0; i < r->n_streams; i++) {
+            struct engine_stream *s = engine_stream(r->engine, str_of(r->streams[i]));
+            if (s) {
+                s->users++; /* of the definition that is there now */
+            }
+        }
+    }
+    forget_plan(r);
+    int rc = plan_rule(r, err);
+    rc = rc < 0 || !ran ? rc : open_pipelines(r, err);
+    r->running = ran && rc == 0;
+    return rc;
+}
+
+void rule_failed(struct rule *r, const struct err *err)
+{
+    r->errors++;
+    if (r->engine->opts.on_error) {
+        r->engine->opts.on_error(r->engine->opts.arg, r, err);
+    }
+}
+
+/* ---- looks ---- */
+
+bool rule_running(const struct rule *r)
+{
+    return r->running;
+}
+
+const char *rule_id(const struct rule *r)
+{
+    return r->id;
+}
+
+const char *rule_stream(const struct rule *r, uint32_t i)
+{
+    return i < r->n_streams ? r->streams[i] : NULL;
+}
+
+int rule_explain(const struct rule *r, struct buf *out)
+{
+    int rc = 0;
+    for (struct list *at = r->pipelines.prev; rc == 0 && at != &r->pipelines; at = at->prev) {
+        const struct pipeline *p = CONTAINER_OF(at, struct pipeline, link);
+        if (p->feeds) {
+            (void)buf_printf(out, "Sub-query %s:\n", p->feeds->name); /* sticky */
+        }
+        rc = plan_explain(p->plan, out);
+    }
+    return rc;
+}
+
+static void add_op(struct json *o, struct arena *a, unsigned at, const char *name,
+                   const struct op_count *c)
+{
+    const struct {
+        const char *what;
+        uint64_t n;
+    } rows[] = {{"records_in_total", c->in},
+                {"records_out_total", c->out},
+                {"exceptions_total", c->errors},
+                {"process_latency_us", c->us}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char *key = arena_printf(a, "op_%u_%s_0_%s", at, name, rows[i].what);
+        json_set_int(o, key ? key : "", (int64_t)rows[i].n);
+    }
+}
+
+struct json *rule_status(const struct rule *r, struct arena *a)
+{
+    struct json *o = json_object(a);
+    unsigned at = 2;
+    for (struct list *l = r->pipelines.next; l != &r->pipelines; l = l->next) {
+        const struct pipeline *p = CONTAINER_OF(l, struct pipeline, link);
+        if (p->plan->n_analytics > 0) {
+            add_op(o, a, at++, "analytic", &p->op_analytic);
+        }
+        if (p->plan->filter) {
+            add_op(o, a, at++, "filter", &p->op_filter);
+        }
+        if (!p->plan->columnar) {
+            add_op(o, a, at++, "window", &p->op_window);
+        }
+        add_op(o, a, at++, "project", &p->op_project);
+        if (p->watermark) {
+            json_set_int(o, "late_rows_total", (int64_t)watermark_late_rows(p->watermark));
+        }
+    }
+    return o;
+}
+
+size_t rule_bytes(const struct rule *r)
+{
+    size_t n = sizeof(*r);
+    for (struct list *at = r->pipelines.next; at != &r->pipelines; at = at->next) {
+        const struct pipeline *p = CONTAINER_OF(at, struct pipeline, link);
+        n += sizeof(*p) + (p->window ? window_bytes(p->window) : 0) +
+             analytic_bytes(p->analytics, p->plan);
+    }
+    return n;
+}

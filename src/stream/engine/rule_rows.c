@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows in: event time first, then analytic functions, the filter, and either the window or, for a
+ * columnar plan, the projection. What a columnar plan computes lies in the arena of its result, so
+ * that thousands of rules over one batch do not pile up in the batch.
+ */
+#include "engine_private.h"
+
+static int64_t now_of(const struct pipeline *p)
+{
+    return p->rule->engine->now_us;
+}
+
+/* ---- results ---- */
+
+static int feed(struct pipeline *p, struct batch *out)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct value *objects = arena_alloc(&a, (out->rows + 1) * sizeof(*objects));
+    int64_t *times = arena_alloc(&a, (out->rows + 1) * sizeof(*times));
+    for (uint32_t i = 0; objects && times && i < out->rows; i++) {
+        objects[i] = batch_object(&a, out, i, true);
+        times[i] = out->rows <= BATCH_ROWS ? out->time_us[i] : now_of(p);
+    }
+    int rc = arena_failed(&a)
+                 ? -E_NOMEM
+                 : engine_push_values(p->rule->engine, p->feeds, objects, NULL, times, out->rows);
+    arena_fini(&a);
+    return rc;
+}
+
+int pipeline_emit(struct pipeline *p, struct batch *out, bool single,
+                  const struct window_range *range)
+{
+    int rc = 0;
+    p->op_project.out += out->rows;
+    if (p->feeds) {
+        rc = feed(p, out);
+    } else {
+        p->rule->results += out->rows;
+        p->rule->on_result(p->rule->arg, p->rule, out, single, range);
+    }
+    batch_unref(out);
+    return rc;
+}
+
+static void emit_error(struct rule *r, const struct err *err)
+{
+    struct batch *out = batch_new(&r->error_shape, 0);
+    char *text = out ? arena_strdup(&out->arena, err->text) : NULL;
+    struct value *v = text ? arena_alloc(&out->arena, sizeof(*v)) : NULL;
+    if (v) {
+        *v = value_string(str_of(text));
+        out->rows = 1;
+        out->columns[0] = (struct column){.kind = COLUMN_CONST, .v = v};
+        r->on_result(r->arg, r, out, true, NULL);
+    }
+    batch_unref(out);
+}
+
+void pipeline_error(struct pipeline *p, const char *clause, const struct err *err)
+{
+    struct err full = *err;
+    (void)err_wrap(&full, err->code, "%s", clause);
+    rule_failed(p->rule, &full);
+    if (p->rule->opts.send_error) {
+        emit_error(p->rule, &full);
+    }
+}
+
+/* ---- projection of columns ---- */
+
+struct failing {
+    struct pipeline *pipeline;
+    const char *clause;
+    struct op_count *op;
+};
+
+static void on_row_error(void *arg, uint32_t row, const struct err *err)
+{
+    struct failing *f = arg;
+    (void)row;
+    f->op->errors++;
+    pipeline_error(f->pipeline, f->clause, err);
+}
+
+static uint64_t *gather_missing(struct arena *a, const uint64_t *from, const struct selection *sel)
+{
+    uint64_t *to = from ? arena_zalloc(a, BATCH_ROWS / 8) : NULL;
+    for (uint32_t i = 0; to && i < sel->n; i++) {
+        uint32_t at = sel->rows[i];
+        to[i / 64] |= (from[at / 64] >> (at % 64) & 1) << (i % 64);
+    }
+    return to;
+}
+
+/* The selected places of a column, one behind the other. */
+static int gather(struct arena *a, struct column *c, const struct selection *sel)
+{
+    struct column out = *c;
+    if (c->kind == COLUMN_ABSENT || c->kind == COLUMN_CONST) {
+        return 0;
+    }
+    size_t size = c->kind == COLUMN_BOOL    ? 1
+                  : c->kind == COLUMN_VALUE ? sizeof(struct value)
+                                            : sizeof(int64_t);
+    void *data = arena_alloc(a, MAX_OF(sel->n, 1u) * size);
+    if (!data) {
+        return -E_NOMEM;
+    }
+    switch (c->kind) {
+    case COLUMN_BOOL:
+        out.b = data;
+        for (uint32_t i = 0; i < sel->n; i++) {
+            out.b[i] = c->b[sel->rows[i]];
+        }
+        break;
+    case COLUMN_VALUE:
+        out.v = data;
+        for (uint32_t i = 0; i < sel->n; i++) {
+            out.v[i] = c->v[sel->rows[i]];
+        }
+        break;
+    default: /* eight bytes each */
+        out.i = data;
+        for (uint32_t i = 0; i < sel->n; i++) {
+            out.i[i] = c->i[sel->rows[i]];
+        }
+    }
+    if (c->kind != COLUMN_VALUE) {
+        out.missing = gather_missing(a, c->missing, sel);
+    }
+    *c = out;
+    return arena_failed(a) ? -E_NOMEM : 0;
+}
+
+static int project(struct pipeline *p, struct batch *out, struct batch *view,
+                   const struct column *computed, struct selection *sel)
+{
+    struct failing f = {p, "run Select error", &p->op_project};
+    const struct program_input in = {.batch = view,
+                                     .computed = computed,
+                                     .rule = &p->rule->eval,
+                                     .now_us = now_of(p),
+                                     .on_error = on_row_error,
+                                     .arg = &f};
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && sel->n > 0 && i < p->plan->n_fields; i++) {
+        rc = program_column(p->fields[i], &in, sel, &out->columns[i]);
+    }
+    bool all = sel->n == view->rows;
+    for (uint32_t i = 0; rc == 0 && !all && i < p->plan->n_fields; i++) {
+        rc = gather(&view->arena, &out->columns[i], sel);
+    }
+    for (uint32_t i = 0; i < sel->n; i++) {
+        out->time_us[i] = view->time_us[sel->rows[i]];
+    }
+    out->rows = sel->n;
+    return rc;
+}
+
+static int take_columns(struct pipeline *p, struct batch *b, const struct column *computed,
+                        struct selection *sel)
+{
+    struct batch *out = batch_new(&p->shape, 0);
+    if (!out) {
+        return -E_NOMEM;
+    }
+    p->op_project.in += sel->n;
+    out->base = batch_ref(b);
+    struct batch view = *b;
+    view.arena = out->arena; /* what is computed belongs to the result */
+    int rc = project(p, out, &view, computed, sel);
+    out->arena = view.arena;
+    if (rc < 0 || out->rows == 0) {
+        batch_unref(out);
+        return rc;
+    }
+    p->rule->eval.hits += out->rows;
+    p->rule->eval.last_hit_us = now_of(p);
+    return pipeline_emit(p, out, true, NULL);
+}
+
+/* ---- windows ---- */
+
+static void on_timer(struct wheel_timer *t, int64_t now_us)
+{
+    struct pipeline *p = CONTAINER_OF(t, struct pipeline, timer);
+    struct err err;
+    if (pipeline_time(p, now_us) < 0) {
+        (void)err_sys(&err, -E_NOMEM, "a window of rule %s was dropped", p->rule->id);
+        pipeline_error(p, "window", &err);
+    }
+}
+
+int pipeline_arm(struct pipeline *p)
+{
+    int64_t next = p->window ? window_next(p->window) : INT64_MAX;
+    struct wheel *w = p->rule->engine->wheel;
+    if (p->watermark) { /* its clock is the watermark; idle sources need ours */
+        next = p->rule->opts.idle_timeout_us > 0 ? now_of(p) + p->rule->opts.idle_timeout_us
+                                                 : INT64_MAX;
+    }
+    if (next == INT64_MAX) {
+        wheel_cancel(w, &p->timer);
+    } else {
+        wheel_arm(w, &p->timer, next, on_timer);
+    }
+    return 0;
+}
+
+int pipeline_time(struct pipeline *p, int64_t now_us)
+{
+    int rc = p->watermark ? watermark_tick(p->watermark, now_us)
+             : p->window  ? window_advance(p->window, now_us)
+                          : 0;
+    return rc < 0 ? rc : pipeline_arm(p);
+}
+
+static int push_rows(struct pipeline *p, uint32_t source, struct batch *b,
+                     const struct selection *sel)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < sel->n; i++) {
+        struct row *r = batch_row(b, sel->rows[i]);
+        rc = r ? window_push(p->window, source, r) : -E_NOMEM;
+        row_unref(r);
+    }
+    return rc;
+}
+
+static int take_window(struct pipeline *p, uint32_t source, struct batch *b,
+                       const struct column *computed, const struct selection *sel)
+{
+    p->op_window.in += sel->n;
+    int rc = source == 0 && (p->plan->n_sources == 1 || computed)
+                 ? window_push_batch(p->window, b, computed, sel)
+                 : push_rows(p, source, b, sel);
+    return rc < 0 || p->watermark ? rc : pipeline_arm(p);
+}
+
+/* ---- rows of one source, in their order ---- */
+
+static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                        bool exact)
+{
+    struct column *computed = NULL;
+    struct failing f = {p, "run Where error", &p->op_filter};
+    int rc = 0;
+    if (source == 0 && p->analytics) {
+        rc = analytic_run(p, b, sel, &computed);
+    }
+    if (rc == 0 && source == 0 && p->filter && !exact) {
+        const struct program_input in = {.batch = b,
+                                         .computed = computed,
+                                         .rule = &p->rule->eval,
+                                         .now_us = now_of(p),
+                                         .on_error = on_row_error,
+                                         .arg = &f};
+        p->op_filter.in += sel->n;
+        rc = program_filter(p->filter, &in, sel);
+        p->op_filter.out += sel->n;
+    }
+    if (rc < 0 || sel->n == 0) {
+        return rc;
+    }
+    return p->plan->columnar ? take_columns(p, b, computed, sel)
+                             : take_window(p, source, b, computed, sel);
+}
+
+/* Where a condition reads what earlier rows did, each row goes all the way before the next. */
+static int take_each(struct pipeline *p, uint32_t source, struct batch *b,
+                     const struct selection *sel, bool exact)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < sel->n; i++) {
+        struct selection one;
+        one.n = 1;
+        one.rows[0] = sel->rows[i];
+        rc = take_ordered(p, source, b, &one, exact);
+    }
+    return rc;
+}
+
+static int take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                bool exact)
+{
+    return p->plan->sequential ? take_each(p, source, b, sel, exact)
+                               : take_ordered(p, source, b, sel, exact);
+}
+
+/* ---- event time ---- */
+
+static void on_ordered(void *arg, uint32_t source, struct batch *b)
+{
+    struct pipeline *p = arg;
+    struct selection sel;
+    struct err err;
+    sel.n = b->rows;
+    for (uint32_t i = 0; i < b->rows; i++) {
+        sel.rows[i] = (uint16_t)i;
+    }
+    if (take(p, source, b, &sel, false) < 0) {
+        (void)err_sys(&err, -E_NOMEM, "rows of rule %s were dropped", p->rule->id);
+        pipeline_error(p, "event time", &err);
+    }
+}
+
+static void on_watermark(void *arg, int64_t us)
+{
+    struct pipeline *p = arg;
+    struct err err;
+    if (p->window && window_advance(p->window, us) < 0) {
+        (void)err_sys(&err, -E_NOMEM, "a window of rule %s was dropped", p->rule->id);
+        pipeline_error(p, "event time", &err);
+    }
+}
+
+int pipeline_take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                  bool exact)
+{
+    if (!p->running) {
+        return 0;
+    }
+    if (!p->watermark) {
+        return take(p, source, b, sel, exact);
+    }
+    int rc = watermark_push(p->watermark, source, b, now_of(p));
+    return rc < 0 ? rc : pipeline_arm(p);
+}
+
+/* ---- opening ---- */
+
+static void on_window_error(void *arg, const struct row *row, const struct err *err)
+{
+    struct pipeline *p = arg;
+    (void)row;
+    p->op_window.errors++;
+    pipeline_error(p, "run Window error", err);
+}
+
+static int open_window(struct pipeline *p, struct err *err)
+{
+    struct window_spec spec = p->plan->window;
+    spec.event_time = p->rule->opts.event_time;
+    spec.rule = &p->rule->eval;
+    spec.zone = p->rule->zone ? p->rule->zone : p->rule->engine->zone;
+    spec.memory_limit = p->rule->opts.memory_limit;
+    spec.n_computed = p->plan->n_analytics;
+    return window_new(&spec, pipeline_on_window, on_window_error, p, &p->window, err);
+}
+
+static int open_watermark(struct pipeline *p, struct err *err)
+{
+    static const struct watermark_ops ops = {.rows = on_ordered, .time = on_watermark};
+    const struct rule_options *o = &p->rule->opts;
+    uint32_t n = p->plan->n_sources;
+    const struct shape **shapes = arena_alloc(&p->plan->arena, n * sizeof(struct shape *));
+    for (uint32_t i = 0; shapes && i < n; i++) {
+        shapes[i] = &p->plan->sources[i].stream->shape;
+    }
+    const struct watermark_spec spec = {.n_sources = n,
+                                        .shapes = shapes,
+                                        .tolerance_us = o->late_tolerance_us,
+                                        .idle_us = o->idle_timeout_us,
+                                        .memory_limit = o->memory_limit};
+    int rc = shapes ? watermark_new(&spec, &ops, p, &p->watermark) : -E_NOMEM;
+    return rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
+}
+
+static int open_programs(struct pipeline *p, struct err *err)
+{
+    int rc = p->plan->filter ? program_compile(p->plan->filter, &p->filter, err) : 0;
+    if (rc < 0 || !p->plan->columnar) {
+        return rc;
+    }
+    p->fields = mem_zalloc(p->plan->n_fields * sizeof(struct program *) + 1);
+    rc = p->fields ? 0 : err_sys(err, -E_NOMEM, "start a rule");
+    for (uint32_t i = 0; rc == 0 && i < p->plan->n_fields; i++) {
+        rc = program_compile(p->plan->fields[i].expr, &p->fields[i], err);
+    }
+    return rc;
+}
+
+/* The index filters in front, unless all rows must be seen. */
+static int tap_all(struct pipeline *p, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < p->plan->n_sources; i++) {
+        struct tap *t = &p->taps[i];
+        bool indexed = i == 0 && !p->watermark && !p->analytics && !p->plan->sequential;
+        rc = index_add(t->stream->index, t, indexed ? p->plan->filter : NULL);
+        if (rc == 0) {
+            list_push_back(&t->stream->taps, &t->link);
+        }
+    }
+    return rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
+}
+
+static int push_table_row(void *arg, struct row *r)
+{
+    const struct tap *t = arg;
+    return window_push(t->pipeline->window, t->source, r);
+}
+
+static int load_tables(struct pipeline *p, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 1; rc == 0 && i < p->plan->n_sources; i++) {
+        if (p->plan->sources[i].table) {
+            rc = stream_each_row(p->plan->sources[i].stream, push_table_row, &p->taps[i]);
+        }
+    }
+    return rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
+}
+
+int pipeline_open(struct pipeline *p, struct err *err)
+{
+    int rc = open_programs(p, err);
+    if (rc == 0 && p->plan->n_analytics > 0 && !p->analytics) {
+        rc = analytic_new(p->plan, &p->analytics);
+        rc = rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
+    }
+    if (rc == 0 && !p->plan->columnar) {
+        rc = open_window(p, err);
+    }
+    if (rc == 0 && p->rule->opts.event_time) {
+        rc = open_watermark(p, err);
+    }
+    rc = rc < 0 ? rc : pipeline_restore(p, err);
+    rc = rc < 0 ? rc : tap_all(p, err);
+    if (rc == 0 && p->window) {
+        rc = load_tables(p, err);
+        if (rc == 0 && !p->watermark) {
+            rc = window_advance(p->window, now_of(p));
+        }
+    }
+    p->running = rc == 0;
+    return rc < 0 ? rc : pipeline_arm(p);
+}
+
+void pipeline_close(struct pipeline *p)
+{
+    p->running = false;
+    wheel_cancel(p->rule->engine->wheel, &p->timer);
+    for (uint32_t i = 0; i < p->plan->n_sources; i++) {
+        index_remove(p->taps[i].stream->index, &p->taps[i]);
+        list_del(&p->taps[i].link);
+    }
+    window_free(TAKE_PTR(p->window));
+    watermark_free(TAKE_PTR(p->watermark));
+    analytic_free(TAKE_PTR(p->analytics), p->plan);
+    program_free(TAKE_PTR(p->filter));
+    for (uint32_t i = 0; p->fields && i < p->plan->n_fields; i++) {
+        program_free(p->fields[i]);
+    }
+    mem_free(TAKE_PTR(p->fields));
+}
