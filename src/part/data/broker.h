@@ -35,9 +35,9 @@ struct broker_config { /* texts are copied */
         const char *address;              /* NULL = all */
         uint16_t port;                    /* 0 = no TLS */
         const char *cert_file, *key_file; /* PEM */
-        const char *ca_file; /* whose client certificates are believed: user = CN, "O/CN" where O is
-                                given; NULL = no client certificates */
-        bool require_certificate; /* needs ca_file; else names and passwords as on the plain one */
+        const char *ca_file;              /* whose client certificates are believed; NULL = none */
+        bool require_certificate; /* needs ca_file: the user is the common name of the certificate;
+                                     else names and passwords as on the plain one */
     } tls;
     const char *users_file; /* mosquitto_passwd's format; NULL = there are no users */
     const char *acl_file;   /* mosquitto's acl_file format; NULL = everybody may everything */
