@@ -93,12 +93,9 @@ static int check_integer(const char *value, struct err *err)
 }
 
 /* What Kubernetes' NewRequirement() checks. */
-static int check_term(const struct selector_term *t, struct err *err)
+/* How many values the operator takes. */
+static int check_count(const struct selector_term *t, struct err *err)
 {
-    int r = check_key(t->key, err);
-    if (r < 0) {
-        return r;
-    }
     switch (t->op) {
     case SELECTOR_IN:
     case SELECTOR_NOT_IN:
@@ -127,6 +124,16 @@ static int check_term(const struct selector_term *t, struct err *err)
             return check_integer(t->values[0], err);
         }
         break;
+    }
+    return 0;
+}
+
+static int check_term(const struct selector_term *t, struct err *err)
+{
+    int r = check_key(t->key, err);
+    r = r < 0 ? r : check_count(t, err);
+    if (r < 0 || t->op == SELECTOR_GT || t->op == SELECTOR_LT) {
+        return r;
     }
     for (size_t i = 0; i < t->n_values; i++) {
         const char *wrong = name_check_label_value(str_of(t->values[i]));

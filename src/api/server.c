@@ -38,6 +38,34 @@ static int open_auth(struct api_server *s, struct err *err)
     return rc < 0 || s->opts.no_namespaces ? rc : server_boot(s, err);
 }
 
+/* The parts, in the order in which they need each other; what was made before a failure is freed
+ * with the server. */
+static int open_parts(struct api_server *s, struct err *err)
+{
+    s->flows = flow_control_new(s->loop, NULL);
+    if (!s->flows) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    s->schemas = flow_schemas_new(s, err);
+    if (!s->schemas) {
+        return -ENOMEM;
+    }
+    if (crd_set_new(s, &s->crds) < 0) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    s->webhooks = webhooks_new(s, err);
+    if (!s->webhooks) {
+        return -ENOMEM;
+    }
+    int rc = admission_start(s, err);
+    s->opts.service_range = NULL; /* borrowed until here */
+    if (rc == 0 && s->opts.token_csv) {
+        rc = authn_load_csv(s, s->opts.token_csv, err);
+    }
+    s->opts.token_csv = NULL; /* borrowed until here */
+    return rc < 0 ? rc : open_auth(s, err);
+}
+
 struct api_server *api_server_new(struct io_loop *loop, struct store *store,
                                   const struct api_server_opts *opts, struct err *err)
 {
@@ -53,39 +81,7 @@ struct api_server *api_server_new(struct io_loop *loop, struct store *store,
     list_init(&s->watches);
     list_init(&s->streams);
     list_init(&s->boot);
-    s->flows = flow_control_new(loop, NULL);
-    if (!s->flows) {
-        (void)err_set(err, -ENOMEM, "out of memory");
-        api_server_free(s);
-        return NULL;
-    }
-    s->schemas = flow_schemas_new(s, err);
-    if (!s->schemas) {
-        api_server_free(s);
-        return NULL;
-    }
-    if (crd_set_new(s, &s->crds) < 0) {
-        (void)err_set(err, -ENOMEM, "out of memory");
-        api_server_free(s);
-        return NULL;
-    }
-    s->webhooks = webhooks_new(s, err);
-    if (!s->webhooks) {
-        api_server_free(s);
-        return NULL;
-    }
-    int rc = admission_start(s, err);
-    s->opts.service_range = NULL; /* borrowed until here */
-    if (rc < 0) {
-        api_server_free(s);
-        return NULL;
-    }
-    if (s->opts.token_csv && authn_load_csv(s, s->opts.token_csv, err) < 0) {
-        api_server_free(s);
-        return NULL;
-    }
-    s->opts.token_csv = NULL; /* borrowed until here */
-    if (open_auth(s, err) < 0) {
+    if (open_parts(s, err) < 0) {
         api_server_free(s);
         return NULL;
     }

@@ -271,11 +271,9 @@ static void check_success(struct pod_check *c, const char *path, const struct js
     }
 }
 
-void pod_check_container(struct pod_check *c, const char *path, const struct json *o, bool init)
+static void check_image(struct pod_check *c, const char *path, const struct json *o)
 {
     static const char *const pulls[] = {"Always", "IfNotPresent", "Never", NULL};
-    static const char *const policies[] = {"File", "FallbackToLogsOnError", NULL};
-    pod_check_name(c, path, o, &c->containers);
     struct str image = json_text(json_get(o, "image"));
     const char *p = pod_at(c, "%s.image", path);
     if (image.n == 0) {
@@ -286,29 +284,30 @@ void pod_check_container(struct pod_check *c, const char *path, const struct jso
     }
     validate_one_of(c->e, pod_at(c, "%s.imagePullPolicy", path), json_get(o, "imagePullPolicy"),
                     pulls);
-    validate_one_of(c->e, pod_at(c, "%s.terminationMessagePolicy", path),
-                    json_get(o, "terminationMessagePolicy"), policies);
-    check_ports(c, path, json_get(o, "ports"));
-    check_env(c, path, json_get(o, "env"));
-    check_mounts(c, path, json_get(o, "volumeMounts"));
-    pod_check_resources(c, path, json_get(o, "resources"));
-    const char *restart = json_path_cstr(o, "restartPolicy", NULL);
-    if (restart && (!init || !cstr_eq(restart, "Always"))) {
-        static const char *const only[] = {"Always", NULL};
-        if (init) {
-            field_error_supported(c->e, pod_at(c, "%s.restartPolicy", path), restart, only);
-        } else {
-            field_error(c->e, FIELD_FORBIDDEN, pod_at(c, "%s.restartPolicy", path), NULL,
-                        "may not be set for non-init containers");
-        }
+}
+
+static void check_restart(struct pod_check *c, const char *path, const char *restart, bool init)
+{
+    static const char *const only[] = {"Always", NULL};
+    if (!restart || (init && cstr_eq(restart, "Always"))) {
+        return;
     }
-    check_hook(c, pod_at(c, "%s.lifecycle.postStart", path), json_path(o, "lifecycle.postStart"));
-    check_hook(c, pod_at(c, "%s.lifecycle.preStop", path), json_path(o, "lifecycle.preStop"));
+    if (init) {
+        field_error_supported(c->e, pod_at(c, "%s.restartPolicy", path), restart, only);
+    } else {
+        field_error(c->e, FIELD_FORBIDDEN, pod_at(c, "%s.restartPolicy", path), NULL,
+                    "may not be set for non-init containers");
+    }
+}
+
+/* allowed: an init container has probes only when it goes on running. */
+static void check_probes(struct pod_check *c, const char *path, const struct json *o, bool allowed)
+{
     static const char *const probes[] = {"livenessProbe", "readinessProbe", "startupProbe"};
     for (size_t i = 0; i < ARRAY_SIZE(probes); i++) {
         const struct json *probe = json_get(o, probes[i]);
         const char *probe_path = pod_at(c, "%s.%s", path, probes[i]);
-        if (probe && init && !restart) {
+        if (probe && !allowed) {
             field_error(c->e, FIELD_FORBIDDEN, probe_path, NULL,
                         "may not be set for init containers without restartPolicy=Always");
         } else {
@@ -318,4 +317,22 @@ void pod_check_container(struct pod_check *c, const char *path, const struct jso
             }
         }
     }
+}
+
+void pod_check_container(struct pod_check *c, const char *path, const struct json *o, bool init)
+{
+    static const char *const policies[] = {"File", "FallbackToLogsOnError", NULL};
+    const char *restart = json_path_cstr(o, "restartPolicy", NULL);
+    pod_check_name(c, path, o, &c->containers);
+    check_image(c, path, o);
+    validate_one_of(c->e, pod_at(c, "%s.terminationMessagePolicy", path),
+                    json_get(o, "terminationMessagePolicy"), policies);
+    check_ports(c, path, json_get(o, "ports"));
+    check_env(c, path, json_get(o, "env"));
+    check_mounts(c, path, json_get(o, "volumeMounts"));
+    pod_check_resources(c, path, json_get(o, "resources"));
+    check_restart(c, path, restart, init);
+    check_hook(c, pod_at(c, "%s.lifecycle.postStart", path), json_path(o, "lifecycle.postStart"));
+    check_hook(c, pod_at(c, "%s.lifecycle.preStop", path), json_path(o, "lifecycle.preStop"));
+    check_probes(c, path, o, !init || restart);
 }

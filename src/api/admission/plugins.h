@@ -5,7 +5,7 @@
 
 struct admission_plugin;
 
-extern const struct admission_plugin certificate_request_plugin, limit_ranger_plugin,
-    policy_plugin, priority_plugin, quota_plugin, runtime_class_plugin, service_plugin, storage_plugin;
+extern const struct admission_plugin certificate_request_plugin, limit_ranger_plugin, policy_plugin,
+    priority_plugin, quota_plugin, runtime_class_plugin, service_plugin, storage_plugin;
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What expressions about a request see: the environment. Runs are in cel_admission_run.c. */
+#include "cel_admission.h"
+
 #include "cel_admission_private.h"
 
 #define FIELD(name_, type_)                                                         \

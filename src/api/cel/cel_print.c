@@ -63,6 +63,20 @@ static bool print_map(struct buf *out, const struct cel_value *v, unsigned depth
     return ok;
 }
 
+static bool print_list(struct buf *out, const struct cel_value *v, unsigned depth)
+{
+    (void)buf_putc(out, '[');
+    for (uint32_t i = 0; i < cel_length(v); i++) {
+        struct cel_value item = cel_item(v, i);
+        (void)buf_puts(out, i ? ", " : "");
+        if (!print_plain(out, &item, depth + 1)) {
+            return false;
+        }
+    }
+    (void)buf_putc(out, ']');
+    return true;
+}
+
 /* The form of %s; false for what has none. */
 static bool print_plain(struct buf *out, const struct cel_value *v, unsigned depth)
 {
@@ -98,16 +112,7 @@ static bool print_plain(struct buf *out, const struct cel_value *v, unsigned dep
     case CEL_OBJECT:
         return print_map(out, v, depth);
     case CEL_LIST:
-        (void)buf_putc(out, '[');
-        for (uint32_t i = 0; i < cel_length(v); i++) {
-            struct cel_value item = cel_item(v, i);
-            (void)buf_puts(out, i ? ", " : "");
-            if (!print_plain(out, &item, depth + 1)) {
-                return false;
-            }
-        }
-        (void)buf_putc(out, ']');
-        return true;
+        return print_list(out, v, depth);
     default:
         return false;
     }
@@ -275,6 +280,27 @@ bool cel_format_string(struct cel_run *r, struct str format, const struct cel_va
 
 /* ---- values as an expression writes them ---- */
 
+static bool print_literal(struct buf *out, const struct cel_value *v, unsigned depth);
+
+/* A list, or a map with its keys. */
+static bool print_items(struct buf *out, const struct cel_value *v, unsigned depth)
+{
+    bool list = v->kind == CEL_LIST, ok = true;
+    (void)buf_putc(out, list ? '[' : '{');
+    for (uint32_t i = 0; ok && i < cel_length(v); i++) {
+        (void)buf_puts(out, i ? ", " : "");
+        struct cel_value item = list ? cel_item(v, i) : cel_key_at(v, i);
+        ok = print_literal(out, &item, depth + 1);
+        if (ok && !list) {
+            (void)buf_puts(out, ": ");
+            item = cel_value_at(v, i);
+            ok = print_literal(out, &item, depth + 1);
+        }
+    }
+    (void)buf_putc(out, list ? ']' : '}');
+    return ok;
+}
+
 static bool print_literal(struct buf *out, const struct cel_value *v, unsigned depth)
 {
     if (depth > LIMIT_CEL_DEPTH) {
@@ -294,22 +320,8 @@ static bool print_literal(struct buf *out, const struct cel_value *v, unsigned d
         return true;
     case CEL_LIST:
     case CEL_MAP:
-    case CEL_OBJECT: {
-        bool list = v->kind == CEL_LIST, ok = true;
-        (void)buf_putc(out, list ? '[' : '{');
-        for (uint32_t i = 0; ok && i < cel_length(v); i++) {
-            (void)buf_puts(out, i ? ", " : "");
-            struct cel_value item = list ? cel_item(v, i) : cel_key_at(v, i);
-            ok = print_literal(out, &item, depth + 1);
-            if (ok && !list) {
-                (void)buf_puts(out, ": ");
-                item = cel_value_at(v, i);
-                ok = print_literal(out, &item, depth + 1);
-            }
-        }
-        (void)buf_putc(out, list ? ']' : '}');
-        return ok;
-    }
+    case CEL_OBJECT:
+        return print_items(out, v, depth);
     case CEL_OPTIONAL:
         (void)buf_puts(out, v->optional ? "optional.of(" : "optional.none(");
         return (!v->optional || print_literal(out, v->optional, depth + 1)) &&
@@ -341,6 +353,25 @@ static struct json *printed_json(struct arena *a, const struct cel_value *v)
     return buf_failed(&out) ? NULL : json_string_n(a, buf_str(&out));
 }
 
+static struct json *to_json(struct arena *a, const struct cel_value *v, unsigned depth);
+
+static struct json *items_to_json(struct arena *a, const struct cel_value *v, unsigned depth)
+{
+    bool list = v->kind == CEL_LIST;
+    struct json *j = list ? json_array(a) : json_object(a);
+    for (uint32_t i = 0; j && i < cel_length(v); i++) {
+        struct cel_value key = list ? cel_null() : cel_key_at(v, i);
+        struct cel_value item = list ? cel_item(v, i) : cel_value_at(v, i);
+        struct json *child = to_json(a, &item, depth + 1);
+        CLEANUP(buf_finip) struct buf name = BUF_INIT;
+        if (!child || !print_plain(&name, &key, 0)) {
+            return NULL;
+        }
+        (void)(list ? json_push(j, child) : json_set_n(j, buf_str(&name), child));
+    }
+    return j;
+}
+
 static struct json *to_json(struct arena *a, const struct cel_value *v, unsigned depth)
 {
     if (depth > LIMIT_CEL_DEPTH) {
@@ -368,25 +399,10 @@ static struct json *to_json(struct arena *a, const struct cel_value *v, unsigned
     case CEL_LIST:
     case CEL_MAP:
     case CEL_OBJECT:
-        break;
+        return v->in_json ? json_clone(a, v->j) : items_to_json(a, v, depth);
     default:
         return NULL;
     }
-    if (v->in_json) {
-        return json_clone(a, v->j);
-    }
-    struct json *j = v->kind == CEL_LIST ? json_array(a) : json_object(a);
-    for (uint32_t i = 0; j && i < cel_length(v); i++) {
-        struct cel_value key = v->kind == CEL_LIST ? cel_null() : cel_key_at(v, i);
-        struct cel_value item = v->kind == CEL_LIST ? cel_item(v, i) : cel_value_at(v, i);
-        struct json *child = to_json(a, &item, depth + 1);
-        CLEANUP(buf_finip) struct buf name = BUF_INIT;
-        if (!child || !print_plain(&name, &key, 0)) {
-            return NULL;
-        }
-        (void)(v->kind == CEL_LIST ? json_push(j, child) : json_set_n(j, buf_str(&name), child));
-    }
-    return j;
 }
 
 struct json *cel_to_json(struct arena *a, const struct cel_value *v)

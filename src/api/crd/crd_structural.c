@@ -157,8 +157,8 @@ static bool types_allowed(const struct json *core)
     return is_true(core, "x-kubernetes-int-or-string");
 }
 
-static void value_node(const struct walk *w, const struct json *s, const struct json *core,
-                       bool types)
+/* What belongs to the structure may not stand in a part that only judges values. */
+static void structural_members(const struct walk *w, const struct json *s, bool types)
 {
     static const char *const structure[] = {"type",
                                             "default",
@@ -172,17 +172,23 @@ static void value_node(const struct walk *w, const struct json *s, const struct 
                                             "x-kubernetes-list-type",
                                             "x-kubernetes-list-map-keys",
                                             "x-kubernetes-map-type"};
-    static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
-    if (w->depth > LIMIT_CRD_DEPTH) {
-        return; /* the compilation refuses it */
-    }
-    forbidden_members(w, s);
     for (size_t i = types ? 1 : 0; i < ARRAY_SIZE(structure); i++) {
         if (has(s, structure[i]) &&
             !(json_is(json_get(s, structure[i]), JSON_BOOL) && !is_true(s, structure[i]))) {
             forbid(w, structure[i], "must be empty to be structural");
         }
     }
+}
+
+static void value_node(const struct walk *w, const struct json *s, const struct json *core,
+                       bool types)
+{
+    static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
+    if (w->depth > LIMIT_CRD_DEPTH) {
+        return; /* the compilation refuses it */
+    }
+    forbidden_members(w, s);
+    structural_members(w, s, types);
     known_to(w, core, s);
     JSON_FOR_EACH_MEMBER (m, json_get(s, "properties")) {
         struct walk here = below(w, "properties", m->key, -1);

@@ -34,8 +34,7 @@ extern const struct strategy
     rules_admission_policy,
     rules_admission_policy_binding,
     /* apps.c */
-    rules_controller_revision,
-    rules_daemon_set, rules_stateful_set,
+    rules_controller_revision, rules_daemon_set, rules_stateful_set,
     /* autoscaling.c */
     rules_autoscaler,
     /* batch.c, cron_job.c */
