@@ -16,6 +16,7 @@
 #include "stream/value.h"
 
 struct ast_expr;
+struct column; /* batch.h */
 struct eval;
 
 enum function_kind {
@@ -42,6 +43,11 @@ struct function_state_ops {
      */
     int (*step)(void *state, struct eval *ev, const struct value *args, unsigned argc,
                 struct value *ret, struct err *err);
+    /* Aggregate only, optional: as step() for rows[0 ... n) of a column of integers or floats
+     * without missing ones (NULL = no argument); states[i] is the state of rows[i]. Returns how
+     * many it took: it stops before a row that needs step(). */
+    uint32_t (*steps)(void *const *states, const struct column *c, const uint16_t *rows,
+                      uint32_t n);
     /* Aggregate only. The inverse of step for the oldest row, or NULL: then sliding windows use
      * merge, or compute anew. */
     int (*drop)(void *state, struct eval *ev, const struct value *args, unsigned argc);

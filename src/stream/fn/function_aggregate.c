@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "function.h"
+#include "stream/batch.h"
 #include "kept.h"
 #include "stream/expr/expr.h"
 
@@ -69,8 +70,20 @@ static int count_load(void *state, const struct value *saved)
     return 0;
 }
 
+static uint32_t count_steps(void *const *states, const struct column *c, const uint16_t *rows,
+                            uint32_t n)
+{
+    (void)c;
+    (void)rows;
+    for (uint32_t i = 0; i < n; i++) {
+        ((struct count *)states[i])->n++;
+    }
+    return n;
+}
+
 static const struct function_state_ops count_ops = {.size = sizeof(struct count),
                                                     .step = count_step,
+                                                    .steps = count_steps,
                                                     .drop = count_drop,
                                                     .merge = count_merge,
                                                     .result = count_result,
@@ -130,6 +143,24 @@ static int sum_step(void *state, struct eval *ev, const struct value *args, unsi
         return -E_INVAL;
     }
     return sum_add(state, &args[0], 1);
+}
+
+static uint32_t sum_steps(void *const *states, const struct column *c, const uint16_t *rows,
+                          uint32_t n)
+{
+    if (c->kind == COLUMN_INT) {
+        for (uint32_t i = 0; i < n; i++) {
+            struct sum *s = states[i];
+            s->whole += c->i[rows[i]];
+            s->n++;
+        }
+        return n;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct value v = value_float(c->f[rows[i]]);
+        (void)sum_add(states[i], &v, 1); /* cannot fail */
+    }
+    return n;
 }
 
 static int sum_drop(void *state, struct eval *ev, const struct value *args, unsigned argc)
@@ -221,8 +252,8 @@ static int sum_load(void *state, const struct value *saved)
 
 #define SUM_OPS(result_fn)                                                                  \
     {                                                                                       \
-        .size = sizeof(struct sum), .step = sum_step, .drop = sum_drop, .merge = sum_merge, \
-        .result = (result_fn), .save = sum_save, .load = sum_load                           \
+        .size = sizeof(struct sum), .step = sum_step, .steps = sum_steps, .drop = sum_drop, \
+        .merge = sum_merge, .result = (result_fn), .save = sum_save, .load = sum_load       \
     }
 static const struct function_state_ops sum_ops = SUM_OPS(sum_result);
 static const struct function_state_ops avg_ops = SUM_OPS(avg_result);
@@ -262,6 +293,41 @@ static int max_step(void *state, struct eval *ev, const struct value *args, unsi
     (void)argc;
     (void)ret;
     return keep_least(state, &args[0], -1, err);
+}
+
+/* Least (sign 1) or greatest of a column; a value of another kind is for step() to refuse. */
+static inline uint32_t least_steps(void *const *states, const struct column *c,
+                                   const uint16_t *rows, uint32_t n, int sign)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct kept *k = states[i];
+        struct value v =
+            c->kind == COLUMN_INT ? value_int(c->i[rows[i]]) : value_float(c->f[rows[i]]);
+        if (k->some && k->value.type == VALUE_INT && v.type == VALUE_INT) {
+            k->value.i = sign * (v.i < k->value.i ? -1 : v.i > k->value.i) < 0 ? v.i : k->value.i;
+            continue;
+        }
+        if (k->some && !value_is_number(&k->value)) {
+            return i;
+        }
+        if (!k->some || sign * value_order(&v, &k->value) < 0) {
+            k->value = v;
+            k->some = true;
+        }
+    }
+    return n;
+}
+
+static uint32_t min_steps(void *const *states, const struct column *c, const uint16_t *rows,
+                          uint32_t n)
+{
+    return least_steps(states, c, rows, n, 1);
+}
+
+static uint32_t max_steps(void *const *states, const struct column *c, const uint16_t *rows,
+                          uint32_t n)
+{
+    return least_steps(states, c, rows, n, -1);
 }
 
 static int min_merge(void *into, const void *from, struct err *err)
@@ -322,15 +388,15 @@ static size_t bytes_of_kept(const void *state)
     return kept_bytes(state);
 }
 
-#define KEPT_OPS(step_fn, merge_fn)                                                     \
-    {                                                                                   \
-        .size = sizeof(struct kept), .step = (step_fn), .merge = (merge_fn),            \
-        .result = kept_result, .fini = kept_fini, .save = save_kept, .load = load_kept, \
-        .bytes = bytes_of_kept                                                          \
+#define KEPT_OPS(step_fn, steps_fn, merge_fn)                                                     \
+    {                                                                                             \
+        .size = sizeof(struct kept), .step = (step_fn), .steps = (steps_fn), .merge = (merge_fn), \
+        .result = kept_result, .fini = kept_fini, .save = save_kept, .load = load_kept,           \
+        .bytes = bytes_of_kept                                                                    \
     }
-static const struct function_state_ops min_ops = KEPT_OPS(min_step, min_merge);
-static const struct function_state_ops max_ops = KEPT_OPS(max_step, max_merge);
-static const struct function_state_ops last_ops = KEPT_OPS(last_step, last_merge);
+static const struct function_state_ops min_ops = KEPT_OPS(min_step, min_steps, min_merge);
+static const struct function_state_ops max_ops = KEPT_OPS(max_step, max_steps, max_merge);
+static const struct function_state_ops last_ops = KEPT_OPS(last_step, NULL, last_merge);
 
 static int one_number(const struct ast_expr *call, struct err *err)
 {

@@ -46,6 +46,11 @@ int fold_step(struct window *w, struct fold *f, struct fold_group *g, uint32_t a
               struct eval *ev, const struct value *args, struct err *err);
 /* Takes what `from` holds, whose rows came later. */
 int fold_merge(struct window *w, struct fold *into, const struct fold *from);
+/* The selected rows of a batch, by vector programs; for tumbling, hopping and session windows. */
+int fold_programs_make(struct window *w, struct err *err);
+void fold_programs_free(struct window *w);
+int fold_push_batch(struct window *w, struct batch *b, const struct column *computed,
+                    const struct selection *sel);
 int fold_emit(struct window *w, const struct window_range *range, const struct fold *f);
 
 #endif

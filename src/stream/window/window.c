@@ -206,6 +206,13 @@ int window_new(const struct window_spec *spec, window_emit_fn *emit, window_erro
         return err_set(err, -ENOMEM, "out of memory");
     }
     w->single->n = w->spec.n_sources;
+    bool by_batch = spec->kind == AST_WINDOW_TUMBLING || spec->kind == AST_WINDOW_HOPPING ||
+                    spec->kind == AST_WINDOW_SESSION;
+    rc = w->folds && by_batch ? fold_programs_make(w, err) : 0;
+    if (rc < 0) {
+        window_free(w);
+        return rc;
+    }
     *ret = w;
     return 0;
 }
@@ -233,6 +240,7 @@ void window_free(struct window *w)
     mem_free(w->triggers);
     mem_free(w->tables);
     mem_free(w->state_offsets);
+    fold_programs_free(w);
     mem_free(w->single);
     arena_fini(&w->scratch);
     mem_free(w);
@@ -345,8 +353,7 @@ int window_push(struct window *w, uint32_t source, struct row *row)
     return push_kept(w, &k);
 }
 
-/* The computed values of one row of a batch, as a row. */
-static struct row *computed_row(struct window *w, const struct batch *b,
+struct row *window_computed_row(struct window *w, const struct batch *b,
                                 const struct column *computed, uint32_t row)
 {
     struct value *values = arena_alloc(&w->scratch, w->n_computed * sizeof(*values));
@@ -365,6 +372,9 @@ static struct row *computed_row(struct window *w, const struct batch *b,
 int window_push_batch(struct window *w, struct batch *b, const struct column *computed,
                       const struct selection *sel)
 {
+    if (w->programs) {
+        return fold_push_batch(w, b, computed, sel);
+    }
     for (uint32_t i = 0; i < sel->n; i++) {
         uint32_t at = sel->rows[i];
         struct kept k = {.row = batch_row(b, at)};
@@ -372,7 +382,7 @@ int window_push_batch(struct window *w, struct batch *b, const struct column *co
             return -ENOMEM;
         }
         if (computed && w->n_computed > 0) {
-            k.computed = computed_row(w, b, computed, at);
+            k.computed = window_computed_row(w, b, computed, at);
             if (!k.computed) {
                 row_unref(k.row);
                 return -ENOMEM;

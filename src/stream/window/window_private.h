@@ -8,6 +8,7 @@
  *   window_slices.c   tumbling and hopping: the rows between two cuts of time
  *   window_sliding.c  sliding windows; window_count.c, window_session.c, window_state.c
  *   fold.c            aggregates: groups with states, kept instead of rows
+ *   fold_batch.c      the same for a batch, by columns
  *   join.c            joins of rows
  *   window_save.c     checkpoints
  *
@@ -55,7 +56,8 @@ static inline const struct row *joined_row(const struct joined *j) /* its first,
     return j->tuple.rows[i];
 }
 
-struct fold; /* fold.c */
+struct fold;          /* fold.c */
+struct fold_programs; /* fold_batch.c */
 
 struct bag {
     struct rowq rows;
@@ -94,11 +96,12 @@ struct window {
     bool folds;                  /* bags hold groups, not rows */
     uint32_t *state_offsets;     /* of the aggregates' states in a group's block */
     size_t states_size;
-    struct arena scratch; /* one row or one emission */
-    struct tuple *single; /* n_sources rows, for one row */
-    struct rowq *tables;  /* by source; rows of scan tables */
-    size_t bytes;         /* of kept rows and groups */
-    int64_t now_us;       /* INT64_MIN before the first row or advance */
+    struct fold_programs *programs; /* NULL = rows come one by one */
+    struct arena scratch;           /* one row or one emission */
+    struct tuple *single;           /* n_sources rows, for one row */
+    struct rowq *tables;            /* by source; rows of scan tables */
+    size_t bytes;                   /* of kept rows and groups */
+    int64_t now_us;                 /* INT64_MIN before the first row or advance */
     struct natural natural;
     /* tumbling, hopping */
     struct slice *slices;
@@ -135,6 +138,10 @@ void window_drop_oldest(struct window *w, struct rowq *q, size_t n); /* with the
 bool window_test(struct window *w, const struct expr *e, const struct kept *k, const char *clause);
 void window_eval_for(struct window *w, const struct kept *k, struct eval *ev);
 
+/* The computed values of one row of a batch, as a row; NULL when memory is short. */
+struct row *window_computed_row(struct window *w, const struct batch *b,
+                                const struct column *computed, uint32_t row);
+
 /* ---- bags ---- */
 int bag_add(struct window *w, struct bag *b, struct kept *k); /* takes k */
 struct fold *bag_fold(struct bag *b);                         /* NULL when memory is short */
@@ -167,9 +174,9 @@ int64_t natural_after(struct window *w, int64_t t, int64_t interval);
 int64_t natural_start(struct window *w, int64_t end, int64_t length);
 
 /* ---- kinds ---- */
-int slices_push(struct window *w, struct kept *k); /* all take k */
-bool slices_wants(struct window *w, int64_t t);    /* false: no window to come has a row of t */
-struct bag *slices_bag(struct window *w, int64_t t);
+int slices_push(struct window *w, struct kept *k);     /* all take k */
+bool slices_wants(struct window *w, int64_t t);        /* false: no window to come has a row of t */
+struct slice *slices_for(struct window *w, int64_t t); /* made when new; NULL: memory is short */
 int slices_advance(struct window *w);
 int64_t slices_next(const struct window *w);
 int sliding_push(struct window *w, struct kept *k);

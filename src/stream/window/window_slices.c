@@ -32,8 +32,7 @@ static int64_t start_of(struct window *w, int64_t end)
     return natural_start(w, end, w->spec.length);
 }
 
-/* The slice that holds t, made when it is new; NULL when memory is short. */
-static struct slice *slice_for(struct window *w, int64_t t)
+struct slice *slices_for(struct window *w, int64_t t)
 {
     if (w->n_slices > 0) {
         struct slice *last = &w->slices[w->n_slices - 1];
@@ -85,23 +84,17 @@ bool slices_wants(struct window *w, int64_t t)
            t >= natural_start(w, natural_after(w, t, w->spec.interval), w->spec.length);
 }
 
-struct bag *slices_bag(struct window *w, int64_t t)
-{
-    struct slice *s = slice_for(w, t);
-    return s ? &s->bag : NULL;
-}
-
 int slices_push(struct window *w, struct kept *k)
 {
     int64_t t = k->row->time_us;
     bool wanted = slices_wants(w, t);
-    struct bag *bag = wanted ? slices_bag(w, t) : NULL;
-    if (!bag) {
+    struct slice *slice = wanted ? slices_for(w, t) : NULL;
+    if (!slice) {
         row_unref(k->row);
         row_unref(k->computed);
         return wanted ? -ENOMEM : 0;
     }
-    return bag_add(w, bag, k);
+    return bag_add(w, &slice->bag, k);
 }
 
 static void drop_slices(struct window *w, int64_t before)
