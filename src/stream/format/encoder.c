@@ -3,7 +3,8 @@
 #include "base/mem.h"
 #include "encoder_private.h"
 
-static const struct encoder_ops *const formats[] = {&encode_json};
+static const struct encoder_ops *const formats[] = {&encode_binary, &encode_delimited, &encode_json,
+                                                    &encode_urlencoded};
 
 static const struct encoder_ops *find_format(struct str name)
 {
@@ -73,6 +74,11 @@ bool encoder_spreads(const struct batch *b)
         }
     }
     return false;
+}
+
+int encoder_text(struct buf *out, const struct value *v)
+{
+    return value_is_null(v) ? 0 : value_print_text(out, v);
 }
 
 int encoder_encode(struct encoder *e, const struct batch *b, uint32_t first, uint32_t n, bool array,

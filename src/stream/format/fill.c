@@ -255,6 +255,32 @@ static void set_meta(struct fill *f, const struct value *meta)
     b->meta[f->row] = f->meta_copy;
 }
 
+/* The whole event with converted values and defaults in it, as the columns have them. */
+static struct value declared_whole(struct fill *f, const struct value *whole)
+{
+    struct value_member *m =
+        arena_alloc(&f->b->arena, (whole->n + f->columns) * sizeof(struct value_member));
+    uint32_t n = whole->n;
+    if (!m) {
+        return *whole;
+    }
+    memcpy(m, whole->members, whole->n * sizeof(*m));
+    for (uint32_t i = 0; i < f->columns; i++) {
+        const struct shape_field *field = &f->shape->fields[i];
+        uint32_t at = 0;
+        if (f->filled[i] <= f->row || (field->type == VALUE_NULL && !field->declared)) {
+            continue;
+        }
+        while (at < n && !str_eq(m[at].key, field->name)) {
+            at++;
+        }
+        m[at].key = field->name;
+        column_get(&f->b->columns[i], f->row, &m[at].value);
+        n = MAX_OF(n, at + 1);
+    }
+    return (struct value){.type = VALUE_OBJECT, .n = n, .members = m};
+}
+
 int fill_end_row(struct fill *f, const struct payload *p, const struct value *whole,
                  struct err *err)
 {
@@ -282,7 +308,8 @@ int fill_end_row(struct fill *f, const struct payload *p, const struct value *wh
     }
     b->time_us[f->row] = time_us;
     if (b->whole) {
-        b->whole[f->row] = whole ? *whole : (struct value){.type = VALUE_ABSENT};
+        b->whole[f->row] = whole ? f->declared ? declared_whole(f, whole) : *whole
+                                 : (struct value){.type = VALUE_ABSENT};
     }
     f->time_value.type = VALUE_ABSENT;
     b->rows++;

@@ -8,10 +8,9 @@
  * takes outside bytes: it has limits (limits.def) and a fuzz target.
  *
  *   json       an object, or an array of objects; one payload may hold many events
- *   delimited  CSV (RFC 4180 quoting), DELIMITER one character; names from the declared columns, a
- *              header line, or col1, col2, ...
- *   binary     the payload is one event {self: bytes}
- *   urlencoded key=value pairs
+ *   delimited  CSV (RFC 4180 quoting), DELIMITER one character, an event a line; names from a
+ * header line, from the declared columns, or col0, col1, ... as in eKuiper. Cells are texts where
+ * no type is declared. binary     the payload is one event {self: bytes} urlencoded key=value pairs
  *   protobuf   by a message of a descriptor set (proto3 and proto2)
  *   batch      our own framed binary batches (format/frame.h) for sources that can do better
  */
@@ -21,9 +20,11 @@
 #include "stream/batch.h"
 
 struct format_options {
-    struct str format;           /* as above, any case; empty = json */
-    char delimiter;              /* 0 = ',' */
-    bool header;                 /* delimited: the first line names the columns */
+    struct str format;         /* as above, any case; empty = json */
+    char delimiter;            /* 0 = ',' */
+    bool header;               /* delimited: the first line names the columns */
+    const struct str *columns; /* delimited: names in order; NULL = none are declared */
+    uint32_t n_columns;
     struct str schema;           /* protobuf: bytes of a FileDescriptorSet */
     struct str message;          /* protobuf: full name of the message */
     struct str timestamp;        /* field that holds the event time; empty = arrival */
