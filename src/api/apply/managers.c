@@ -77,6 +77,9 @@ static bool read_managers(struct arena *a, const struct json *managed, struct ma
             ms->n = 0;
             return false;
         }
+        if (set_empty(set)) {
+            continue; /* it has nothing; nobody would write it */
+        }
         ms->items[ms->n++] =
             (struct manager){.name = json_path_cstr(e, "manager", ""),
                              .api_version = json_path_cstr(e, "apiVersion", ""),
