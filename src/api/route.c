@@ -281,6 +281,10 @@ int route_options(struct arena *a, struct str query, struct route_options *ret, 
 {
     struct route_options o = {0};
     const char *name, *value;
+    /* Left out, a broken selector would select everything. */
+    if (!http_query_valid(query)) {
+        return err_set(err, -E_INVAL, "the query has an escape that means nothing");
+    }
     while (http_query_next(a, &query, &name, &value)) {
         int code = read_option(name, value, &o, err);
         if (code < 0) {

@@ -20,6 +20,23 @@ bool http_query_next(struct arena *a, struct str *at, const char **ret_name, con
     return false;
 }
 
+bool http_query_valid(struct str query)
+{
+    for (size_t i = 0; i < query.n; i++) {
+        if (query.p[i] == '%') {
+            unsigned char byte;
+            if (query.n - i < 3 || hex_decode(str_n(query.p + i + 1, 2), &byte, 1) != 1 ||
+                byte == 0) {
+                return false;
+            }
+            i += 2;
+        } else if (query.p[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *http_query_get(struct arena *a, struct str query, const char *name)
 {
     const char *n, *v;

@@ -28,6 +28,8 @@ struct http_response {
 /* The decoded value of the first `name` in a query string; NULL when absent or when its escapes are
  * bad; "" when it has no '='. */
 const char *http_query_get(struct arena *a, struct str query, const char *name);
+/* Whether all escapes of a query can be decoded, and to something else than a zero byte. */
+bool http_query_valid(struct str query);
 /* Walks a query: false at the end. Values are decoded; a pair with bad escapes is skipped. Start
  * with *at = query. */
 bool http_query_next(struct arena *a, struct str *at, const char **ret_name,
