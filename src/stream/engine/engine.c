@@ -117,8 +117,8 @@ int engine_push(struct engine *e, struct engine_stream *s, const struct payload 
     while (at < n) {
         struct batch *b = batch_new(&s->shape, 0);
         int code = b ? decoder_decode(s->decoder, payloads, n, &at, b, on_refused, s) : -E_NOMEM;
-        if (code < 0 && (code != -E_LIMIT || !b || b->rows == 0)) {
-            at++; /* a payload that does not fit into an empty batch is given up */
+        if (code < 0 && code != -E_LIMIT) { /* a full batch goes on, the next takes the rest */
+            at++;
             rc = code;
         }
         int sent = b ? deliver(s, b) : 0;

@@ -27,8 +27,6 @@ static bool copy_options(struct format_options *o, const struct format_options *
 {
     *o = *from;
     o->format = STR_NULL;
-    o->columns = NULL; /* init takes them from the caller's options */
-    o->n_columns = 0;
     bool ok = copy_option(&o->schema);
     ok = copy_option(&o->message) && ok;
     ok = copy_option(&o->timestamp) && ok;
@@ -51,7 +49,7 @@ int decoder_new(const struct format_options *opts, const struct shape *shape, st
     fill_init(&d->fill, &d->opts, shape);
     int rc = copy_options(&d->opts, opts) ? 0 : err_set(err, -ENOMEM, "no memory for a decoder");
     if (rc == 0 && ops->init) {
-        rc = ops->init(d, opts, err);
+        rc = ops->init(d, err);
     }
     if (rc < 0) {
         decoder_free(d);

@@ -21,10 +21,9 @@ struct decoder {
 struct decoder_ops {
     const char *name; /* lower case */
     size_t size;
-    /* opts are the caller's. NULL = nothing to do. */
-    int (*init)(struct decoder *d, const struct format_options *opts, struct err *err);
-    void (*fini)(struct decoder *d);  /* also after a failed init */
-    void (*begin)(struct decoder *d); /* before the payloads of a call; NULL */
+    int (*init)(struct decoder *d, struct err *err); /* NULL = nothing to do */
+    void (*fini)(struct decoder *d);                 /* also after a failed init */
+    void (*begin)(struct decoder *d);                /* before the payloads of a call; NULL */
     /* Events of d->payload from d->inside on into d->fill until the batch is full. 1 = the payload
      * is done, 0 = the batch is full and d->inside says where to go on, -ENOMEM, -E_LIMIT. What is
      * no event is told by decoder_refuse(). */

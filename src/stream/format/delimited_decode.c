@@ -60,19 +60,19 @@ static void forget_names(struct delimited_decoder *c)
     c->n = 0;
 }
 
-static int init(struct decoder *d, const struct format_options *opts, struct err *err)
+static int init(struct decoder *d, struct err *err)
 {
     struct delimited_decoder *c = (struct delimited_decoder *)d;
     d->fill.texts = true;
     if (d->opts.delimiter == 0) {
         d->opts.delimiter = ',';
     }
-    for (uint32_t i = 0; i < opts->n_columns; i++) {
-        if (add_name(c, opts->columns[i]) < 0) {
+    for (uint32_t i = 0; i < d->shape->n; i++) {
+        if (d->shape->fields[i].declared && add_name(c, d->shape->fields[i].name) < 0) {
             return err_set(err, -ENOMEM, "no memory for a decoder");
         }
     }
-    c->fixed = opts->n_columns > 0;
+    c->fixed = c->n > 0;
     return 0;
 }
 

@@ -41,7 +41,7 @@ struct payload {
 struct decoder;
 
 /* -E_INVAL with a sentence for an unknown format or a broken schema. shape is borrowed and may grow
- * between calls. */
+ * between calls; the fields with a declaration that it has now are the columns of CSV. */
 int decoder_new(const struct format_options *opts, const struct shape *shape, struct decoder **ret,
                 struct err *err);
 void decoder_free(struct decoder *d);
@@ -52,8 +52,9 @@ typedef void decoder_error_fn(void *arg, const struct payload *p, const struct e
 
 /* Decodes payloads[*at ...] into the batch, which must be fresh or hold rows of earlier calls,
  * until it is full or all are read; *at moves on (a payload of many events may be left half read:
- * the next call goes on inside it). 0, -ENOMEM or -E_LIMIT (the batch's memory: hand it on and go
- * on with a new one). */
+ * the next call goes on inside it). Give every call a new batch where *at is less than n after it.
+ * 0, -ENOMEM or -E_LIMIT (the batch's memory: hand it on and go on with a new one; an event that
+ * does not fit into an empty batch is told as no event, and *at has moved on). */
 int decoder_decode(struct decoder *d, const struct payload *payloads, uint32_t n, uint32_t *at,
                    struct batch *b, decoder_error_fn *on_error, void *arg);
 

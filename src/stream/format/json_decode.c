@@ -34,7 +34,7 @@ struct json_decoder {
     struct value whole;
 };
 
-static int init(struct decoder *d, const struct format_options *opts, struct err *err)
+static int init(struct decoder *d, struct err *err)
 {
     struct json_decoder *j = (struct json_decoder *)d;
     j->guesses = mem_alloc(GUESSES * sizeof(*j->guesses));

@@ -81,7 +81,7 @@ static int read_pairs(struct arena *a, struct str text, struct pairs *p)
     return rc;
 }
 
-static int init(struct decoder *d, const struct format_options *opts, struct err *err)
+static int init(struct decoder *d, struct err *err)
 {
     d->fill.texts = true;
     return 0;
