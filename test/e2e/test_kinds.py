@@ -303,6 +303,7 @@ def test_other_kinds_are_shown_and_described(k):
 def test_cluster_wide_kinds_are_shown_and_described(admin):
     try:
         admin("create", "-f", "-", stdin=CLUSTER_OBJECTS)
+        until("the flow schema's level is looked for", lambda: "Dangling" in admin("get", "flowschema", "e2e-kinds", "-o", "yaml"))
         golden("kinds_cluster.txt", shown(admin, CLUSTER_OBJECTS))
         for obj in yaml.safe_load_all(CLUSTER_OBJECTS):
             described = admin("describe", obj["kind"], obj["metadata"]["name"])
