@@ -28,7 +28,8 @@ struct mqtt_config {
     uint8_t version;                 /* 4 (3.1.1) or 5; 0 = 5 */
     const char *client_id;           /* NULL = made at random; needed where clean is false */
     const char *username, *password; /* NULL = none */
-    bool keep_session;               /* clean start off; version 5: kept for an hour */
+    bool keep_session;               /* by the broker while we are away; version 4 alone, which
+                                        is then what 0 means */
     uint16_t keepalive_s;            /* 0 = 60 */
     struct {
         bool on;

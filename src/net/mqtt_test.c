@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The MQTT client against a mosquitto of the machine, started here on a unix socket. */
+#include "mqtt.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "io/file.h"
+#include "io/loop.h"
+#include "io/process.h"
+
+struct world {
+    struct io_loop *loop;
+    char dir[64], socket[96], conf[96];
+    struct io_process *broker;
+    struct mqtt_client *client;
+    int states, up, messages, acked, failed, ready;
+    size_t bytes;
+    char last[64];
+    struct io_timer tick; /* so that until() looks again */
+};
+
+static void on_state(void *arg, bool connected, const char *why)
+{
+    struct world *w = arg;
+    w->states++;
+    w->up += connected;
+    assert_true(connected || why[0] != 0);
+}
+
+static void on_message(void *arg, const struct mqtt_event *e)
+{
+    struct world *w = arg;
+    w->messages++;
+    w->bytes += e->payload.n;
+    (void)snprintf(w->last, sizeof(w->last), STR_FMT, STR_ARG(e->topic));
+}
+
+static void on_ready(void *arg)
+{
+    ((struct world *)arg)->ready++;
+}
+
+static void on_done(void *arg, int code)
+{
+    struct world *w = arg;
+    w->acked += code == 0;
+    w->failed += code != 0;
+}
+
+static void on_tick(void *arg)
+{
+    (void)arg; /* waking the loop is all */
+}
+
+static void start_broker(struct world *w)
+{
+    const char *const argv[] = {"/usr/sbin/mosquitto", "-c", w->conf, NULL};
+    const struct io_process_config p = {
+        .argv = argv, .stdio = {{STDIO_NULL}, {STDIO_NULL}, {STDIO_NULL}}, .die_with_us = true};
+    assert_int_equal(io_process_spawn(w->loop, &p, NULL, NULL, &w->broker, NULL), 0);
+}
+
+static void kill_broker(struct world *w)
+{
+    assert_int_equal(io_process_kill(w->broker, SIGKILL), 0);
+    io_process_close(w->broker);
+    w->broker = NULL;
+}
+
+static int setup(void **state)
+{
+    struct world *w = mem_zalloc(sizeof(*w));
+    char conf[256];
+    assert_non_null(w);
+    (void)snprintf(w->dir, sizeof(w->dir), "/tmp/mqtt_test-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    assert_int_equal(chmod(w->dir, 0777), 0);
+    (void)snprintf(w->socket, sizeof(w->socket), "%s/s", w->dir);
+    (void)snprintf(w->conf, sizeof(w->conf), "%s/c", w->dir);
+    int n = snprintf(conf, sizeof(conf),
+                     "listener 0 %s\nallow_anonymous true\nmax_packet_size 2000000\n", w->socket);
+    assert_int_equal(file_write_replace(w->conf, conf, (size_t)n, 0644, NULL), 0);
+    assert_int_equal(loop_new(&w->loop, NULL), 0);
+    io_timer_init(w->loop, &w->tick, on_tick, w);
+    io_timer_start(&w->tick, 10, 10);
+    start_broker(w);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    mqtt_close(w->client);
+    if (w->broker) {
+        kill_broker(w);
+    }
+    for (int i = 0; i < 5; i++) {
+        loop_run_ready(w->loop);
+    }
+    io_timer_stop(&w->tick);
+    loop_free(w->loop);
+    (void)tree_remove(w->dir, NULL); /* of the test alone */
+    mem_free(w);
+    return 0;
+}
+
+#define UNTIL(w, condition)       \
+    while (!(condition)) {        \
+        loop_run_once((w)->loop); \
+    }
+
+static void open_client(struct world *w, uint8_t version, size_t queue_bytes)
+{
+    struct mqtt_config cfg = {.loop = w->loop,
+                              .host = w->socket,
+                              .version = version,
+                              .queue_bytes = queue_bytes,
+                              .on_state = on_state,
+                              .on_message = on_message,
+                              .on_ready = on_ready,
+                              .arg = w};
+    assert_int_equal(mqtt_open(&cfg, &w->client, NULL), 0);
+}
+
+static void messages_of_every_qos_come_back(void **state)
+{
+    struct world *w = *state;
+    for (uint8_t version = 4; version <= 5; version++) {
+        int messages = w->messages, acked = w->acked;
+        open_client(w, version, 0);
+        assert_int_equal(mqtt_subscribe(w->client, "a/#", 2), 0);
+        UNTIL(w, mqtt_connected(w->client));
+        for (uint8_t qos = 0; qos < 3; qos++) {
+            assert_int_equal(
+                mqtt_publish(w->client, "a/b", STR_LIT("hello"), qos, false, on_done, w), 0);
+        }
+        assert_int_equal(w->acked, acked); /* never inside the call */
+        UNTIL(w, w->messages == messages + 3 && w->acked == acked + 3);
+        assert_int_equal(mqtt_queued(w->client), 0);
+        assert_string_equal(w->last, "a/b");
+        assert_int_equal(mqtt_refused(w->client), 0);
+        mqtt_close(w->client);
+        w->client = NULL;
+    }
+    assert_int_equal(w->failed, 0);
+}
+
+static void a_killed_broker_costs_no_acknowledged_message(void **state)
+{
+    struct world *w = *state;
+    open_client(w, 5, 0);
+    assert_int_equal(mqtt_subscribe(w->client, "x", 1), 0);
+    UNTIL(w, w->up == 1);
+    kill_broker(w);
+    UNTIL(w, !mqtt_connected(w->client) && w->states == 2);
+    assert_int_equal(mqtt_publish(w->client, "x", STR_LIT("1"), 1, false, on_done, w), -E_AGAIN);
+    start_broker(w);
+    UNTIL(w, w->up == 2 && w->ready == 1);
+    assert_int_equal(mqtt_publish(w->client, "x", STR_LIT("2"), 1, false, on_done, w), 0);
+    UNTIL(w, w->acked == 1 && w->messages == 1); /* the subscription is back */
+}
+
+static void the_queue_is_bounded_and_says_when_there_is_room(void **state)
+{
+    struct world *w = *state;
+    static char payload[100000];
+    open_client(w, 5, 1 << 20);
+    assert_int_equal(mqtt_subscribe(w->client, "flood", 0), 0);
+    UNTIL(w, mqtt_connected(w->client));
+    int sent = 0, code = 0;
+    while (code == 0) {
+        code =
+            mqtt_publish(w->client, "flood", str_n(payload, sizeof(payload)), 1, false, on_done, w);
+        sent += code == 0;
+    }
+    assert_int_equal(code, -E_AGAIN);
+    assert_in_range(sent, 5, 10);
+    UNTIL(w, w->ready > 0);
+    UNTIL(w, w->acked == sent && w->messages == sent);
+    assert_true(w->bytes == (size_t)sent * sizeof(payload));
+}
+
+static void what_can_never_be_sent_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct mqtt_client *none = NULL;
+    struct err err;
+    struct mqtt_config cfg = {.loop = w->loop, .host = "localhost", .port = 1, .version = 3};
+    assert_int_equal(mqtt_open(&cfg, &none, &err), -E_INVAL);
+    cfg.version = 5;
+    cfg.keep_session = true;
+    assert_int_equal(mqtt_open(&cfg, &none, &err), -E_INVAL);
+    cfg.client_id = "me";
+    assert_int_equal(mqtt_open(&cfg, &none, &err), -E_NOTSUP);
+    cfg = (struct mqtt_config){.loop = w->loop, .host = "localhost", .port = 1};
+    cfg.tls.on = true;
+    cfg.tls.ca_file = "/nowhere/ca.crt";
+    assert_int_equal(mqtt_open(&cfg, &none, &err), -E_INVAL);
+    open_client(w, 5, 0);
+    UNTIL(w, mqtt_connected(w->client));
+    assert_int_equal(mqtt_publish(w->client, "a/+", STR_NULL, 0, false, NULL, NULL), -E_INVAL);
+    assert_int_equal(mqtt_publish(w->client, "a", STR_NULL, 3, false, NULL, NULL), -E_INVAL);
+    assert_int_equal(mqtt_subscribe(w->client, "a/#/b", 0), -E_INVAL);
+    assert_int_equal(mqtt_unsubscribe(w->client, "a"), -E_NOENT);
+    static char large[3000000];
+    assert_int_equal(
+        mqtt_publish(w->client, "a", str_n(large, sizeof(large)), 1, false, NULL, NULL), -E_TOOBIG);
+    assert_int_equal(mqtt_queued(w->client), 0);
+}
+
+static void a_broker_that_is_not_there_is_tried_again_until_it_closes(void **state)
+{
+    struct world *w = *state;
+    kill_broker(w);
+    open_client(w, 5, 0);
+    UNTIL(w, w->states == 0 && w->client); /* nothing is told before the first try */
+    for (int i = 0; i < 100; i++) {
+        loop_run_once(w->loop);
+    }
+    assert_false(mqtt_connected(w->client));
+    start_broker(w);
+    UNTIL(w, mqtt_connected(w->client));
+    mqtt_close(w->client);
+    open_client(w, 5, 0); /* closed while its thread is under way */
+    mqtt_close(w->client);
+    w->client = NULL;
+}
+
+int main(void)
+{
+    if (!file_exists("/usr/sbin/mosquitto")) {
+        (void)printf("mosquitto is not installed: skipped\n");
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(messages_of_every_qos_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_killed_broker_costs_no_acknowledged_message, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_queue_is_bounded_and_says_when_there_is_room, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_can_never_be_sent_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_broker_that_is_not_there_is_tried_again_until_it_closes,
+                                        setup, teardown),
+    };
+    return cmocka_run_group_tests_name("mqtt", tests, NULL, NULL);
+}
