@@ -242,7 +242,9 @@ static int copy_options(struct rule *r, struct str id, struct str sql,
     if (!r->id || !r->sql || shape_add(&r->error_shape, STR_LIT("error"), VALUE_STRING) < 0) {
         return err_sys(err, -E_NOMEM, "plan a rule");
     }
-    return opts->zone ? zone_load(opts->zone, &r->zone, err) : 0;
+    int rc = opts->zone ? zone_load(opts->zone, &r->zone, err) : 0;
+    r->eval.zone = r->zone ? r->zone : r->engine->zone;
+    return rc;
 }
 
 int rule_new(struct engine *e, struct str id, struct str sql, const struct rule_options *opts,

@@ -58,6 +58,7 @@ struct eval_rule { /* what functions may know of the rule; lives as long as it *
     int64_t agg_hits, last_agg_hit_us; /* last_agg_hit_*: emissions that passed HAVING */
     struct map *keyed_state;           /* get_keyed_state(): to struct value *; NULL = none */
     struct map *props;                 /* props(): to char *; NULL = none */
+    const struct zone *zone;           /* clock fields of times; NULL = UTC */
 };
 
 /* Where an expression is evaluated. The caller fills what he has; functions that need what is not

@@ -31,11 +31,6 @@ static int check_ints(const struct ast_expr *call, struct err *err)
     return 0;
 }
 
-static int check_trunc(const struct ast_expr *call, struct err *err)
-{
-    return function_expect_number(call, 0, err) && function_expect_int(call, 1, err) ? 0 : -E_INVAL;
-}
-
 /* ---- functions of one or two floats ---- */
 
 static void number(double f, struct value *ret)
@@ -196,42 +191,6 @@ static int eval_sign(struct eval *ev, const struct value *args, unsigned argc, s
     return rc;
 }
 
-/* trunc(x, digits): cuts behind that many digits of the decimal form. */
-static int eval_trunc(struct eval *ev, const struct value *args, unsigned argc, struct value *ret,
-                      struct err *err)
-{
-    double x = 0;
-    int64_t places = 0;
-    char text[400];
-    int rc = function_double(&args[0], &x, err);
-    (void)ev;
-    (void)argc;
-    if (rc < 0 || (rc = function_int(&args[1], &places, err)) < 0) {
-        return rc;
-    }
-    if (places > 300 || places < -300 || fabs(x) >= 1e17 || !isfinite(x)) {
-        number(places < -300 ? 0 : x, ret);
-        return 0;
-    }
-    if (places < 0) {
-        double unit = pow(10, (double)-places);
-        number(trunc(x / unit) * unit, ret);
-        return 0;
-    }
-    size_t n = value_print_float(text, x); /* the shortest form: 2.3 is 2.3, not 2.29999 */
-    char *point = memchr(text, '.', n);
-    if (memchr(text, 'e', n)) {
-        double unit = pow(10, (double)places);
-        number(trunc(x * unit) / unit, ret);
-        return 0;
-    }
-    size_t keep = point ? (size_t)(point - text) + (places ? 1 + (size_t)places : 0) : n;
-    double cut = x;
-    (void)str_double(str_n(text, MIN_OF(keep, n)), &cut); /* digits of a float are a number */
-    number(cut, ret);
-    return 0;
-}
-
 /* ---- bits ---- */
 
 static int operand(const struct value *v, const char *which, int64_t *ret, struct err *err)
@@ -386,8 +345,6 @@ static const struct function functions[] = {
            "The square root; null for what is negative."),
     SCALAR("tan", 1, 1, PURE, check_numbers, eval_tan, "The tangent of an angle in radians."),
     SCALAR("tanh", 1, 1, PURE, check_numbers, eval_tanh, "The hyperbolic tangent."),
-    SCALAR("trunc", 2, 2, PURE, check_trunc, eval_trunc,
-           "The number cut behind that many decimal places."),
 };
 
 const struct function_family function_math = {functions, ARRAY_SIZE(functions)};
