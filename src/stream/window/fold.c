@@ -38,12 +38,9 @@ static bool call_folds(const struct aggregate_call *c, bool merges)
     return true;
 }
 
-bool fold_possible(const struct window_spec *s)
+bool fold_reads_rows_only(const struct window_spec *s)
 {
-    bool bags = s->kind == AST_WINDOW_TUMBLING || s->kind == AST_WINDOW_HOPPING ||
-                s->kind == AST_WINDOW_SESSION || s->kind == AST_WINDOW_STATE ||
-                (s->kind == AST_WINDOW_COUNT && s->interval == s->length);
-    if (!bags || !s->grouped || s->needs_rows || s->n_sources > 1 || reads_context(s->where)) {
+    if (!s->grouped || s->needs_rows || s->n_sources > 1 || reads_context(s->where)) {
         return false;
     }
     for (uint32_t i = 0; i < s->n_keys; i++) {
@@ -57,6 +54,14 @@ bool fold_possible(const struct window_spec *s)
         }
     }
     return true;
+}
+
+bool fold_possible(const struct window_spec *s)
+{
+    bool bags = s->kind == AST_WINDOW_TUMBLING || s->kind == AST_WINDOW_HOPPING ||
+                s->kind == AST_WINDOW_SESSION || s->kind == AST_WINDOW_STATE ||
+                (s->kind == AST_WINDOW_COUNT && s->interval == s->length);
+    return bags && fold_reads_rows_only(s);
 }
 
 /* ---- life ---- */
@@ -353,28 +358,37 @@ int fold_merge(struct window *w, struct fold *into, const struct fold *from)
 
 /* ---- emission ---- */
 
-static int show(struct window *w, const struct window_range *range, const struct fold_group *g,
-                void *states, struct window_group *ret)
+struct value *fold_show(struct window *w, const struct window_range *range, struct row *row,
+                        struct row *computed, struct eval *ret_ev, struct window_group *ret)
 {
     struct joined *j =
         arena_zalloc(&w->scratch, sizeof(*j) + w->spec.n_sources * sizeof(j->tuple.rows[0]));
     struct value *values = arena_alloc(&w->scratch, (w->spec.n_aggregates + 1) * sizeof(*values));
     if (!j || !values) {
-        return -ENOMEM;
+        return NULL;
     }
     j->tuple.n = w->spec.n_sources;
-    j->tuple.rows[0] = g ? g->first : NULL;
-    j->computed = g ? g->computed : NULL;
-    if (window_show(w, &j, g ? 1 : 0, ret) < 0) {
-        return -ENOMEM;
+    j->tuple.rows[0] = row;
+    j->computed = computed;
+    if (window_show(w, &j, row ? 1 : 0, ret) < 0) {
+        return NULL;
     }
-    struct eval ev = {.arena = &w->scratch,
-                      .tuple = &j->tuple,
-                      .range = range,
-                      .rule = w->spec.rule,
-                      .now_us = w->now_us};
+    *ret_ev = (struct eval){.arena = &w->scratch,
+                            .tuple = &j->tuple,
+                            .range = range,
+                            .rule = w->spec.rule,
+                            .now_us = w->now_us};
     ret->aggregates = values;
-    return states_result(w, states, &ev, values);
+    return values;
+}
+
+static int show(struct window *w, const struct window_range *range, const struct fold_group *g,
+                void *states, struct window_group *ret)
+{
+    struct eval ev;
+    struct value *values =
+        fold_show(w, range, g ? g->first : NULL, g ? g->computed : NULL, &ev, ret);
+    return values ? states_result(w, states, &ev, values) : -ENOMEM;
 }
 
 static int emit(struct window *w, const struct window_range *range,

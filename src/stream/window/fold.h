@@ -29,6 +29,8 @@ struct fold {
  * the window's range; several bags can be put together where their kind needs it. */
 bool fold_possible(const struct window_spec *s);
 
+bool fold_reads_rows_only(const struct window_spec *s); /* the same without the kind */
+
 struct fold *fold_new(void);
 void fold_free(struct window *w, struct fold *f);
 
@@ -51,6 +53,10 @@ int fold_programs_make(struct window *w, struct err *err);
 void fold_programs_free(struct window *w);
 int fold_push_batch(struct window *w, struct batch *b, const struct column *computed,
                     const struct selection *sel);
+/* A group that shows a row (NULL: none), with room for its aggregates, which are returned; in
+ * w->scratch. NULL when it is full. */
+struct value *fold_show(struct window *w, const struct window_range *range, struct row *row,
+                        struct row *computed, struct eval *ret_ev, struct window_group *ret);
 int fold_emit(struct window *w, const struct window_range *range, const struct fold *f);
 
 #endif

@@ -70,23 +70,29 @@ void states_fini(const struct window *w, void *states)
     }
 }
 
+int state_result(struct window *w, uint32_t aggregate, void *state, struct eval *ev,
+                 struct value *ret)
+{
+    struct err err;
+    *ret = VALUE_OF_NULL;
+    const struct function *f = w->spec.aggregates[aggregate].function;
+    int rc = f->state->result(state, ev, ret, &err);
+    if (rc < 0 && rc != -ENOMEM) {
+        err_wrap(&err, rc, "run Select error: call func %s error", f->name);
+        window_report(w, NULL, &err);
+        *ret = VALUE_OF_NULL;
+        return 0;
+    }
+    return rc;
+}
+
 int states_result(struct window *w, void *states, struct eval *ev, struct value *ret)
 {
-    for (uint32_t i = 0; i < w->spec.n_aggregates; i++) {
-        struct err err;
-        ret[i] = VALUE_OF_NULL;
-        const struct function *f = w->spec.aggregates[i].function;
-        int rc = f->state->result(state_at(w, states, i), ev, &ret[i], &err);
-        if (rc == -ENOMEM) {
-            return rc;
-        }
-        if (rc < 0) {
-            err_wrap(&err, rc, "run Select error: call func %s error", f->name);
-            window_report(w, NULL, &err);
-            ret[i] = VALUE_OF_NULL;
-        }
+    int rc = 0;
+    for (uint32_t i = 0; rc >= 0 && i < w->spec.n_aggregates; i++) {
+        rc = state_result(w, i, state_at(w, states, i), ev, &ret[i]);
     }
-    return 0;
+    return rc;
 }
 
 /* ---- groups ---- */

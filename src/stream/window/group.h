@@ -14,6 +14,9 @@ int group_and_emit(struct window *w, const struct window_range *range, struct jo
 int states_layout(struct window *w); /* once, sets state_offsets and states_size */
 void *state_at(const struct window *w, void *states, uint32_t aggregate);
 void states_fini(const struct window *w, void *states);
+/* A value that cannot be computed is told, and null. */
+int state_result(struct window *w, uint32_t aggregate, void *state, struct eval *ev,
+                 struct value *ret);
 /* The values of all aggregates, in the arena or borrowed from the states. */
 int states_result(struct window *w, void *states, struct eval *ev, struct value *ret);
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "fold.h"
 #include "group.h"
+#include "slide.h"
 
 /* ---- queues ---- */
 
@@ -209,9 +210,12 @@ int window_new(const struct window_spec *spec, window_emit_fn *emit, window_erro
     bool by_batch = spec->kind == AST_WINDOW_TUMBLING || spec->kind == AST_WINDOW_HOPPING ||
                     spec->kind == AST_WINDOW_SESSION;
     rc = w->folds && by_batch ? fold_programs_make(w, err) : 0;
+    if (rc >= 0 && !w->folds && slide_possible(&w->spec)) {
+        rc = slide_new(w, &w->slide);
+    }
     if (rc < 0) {
         window_free(w);
-        return rc;
+        return err_set(err, rc, "out of memory");
     }
     *ret = w;
     return 0;
@@ -233,6 +237,7 @@ void window_free(struct window *w)
         rowq_fini(&w->tables[i]);
     }
     bag_clear(w, &w->session);
+    slide_free(w, w->slide);
     rowq_fini(&w->rows);
     mem_free(w->slices);
     mem_free(w->partitions);

@@ -36,7 +36,7 @@ int count_push(struct window *w, struct kept *k)
     }
     size_t length = (size_t)w->spec.length;
     if (w->rows.n >= length) {
-        window_drop_oldest(w, &w->rows, w->rows.n - length + 1);
+        (void)drop_slide(w, w->rows.n - length + 1);
     }
     int rc = rowq_push(&w->rows, k);
     if (rc < 0) {
@@ -52,9 +52,9 @@ int count_push(struct window *w, struct kept *k)
     }
     int64_t end = k->row->time_us;
     struct window_range range = {rowq_at(&w->rows, 0)->row->time_us, end, end};
-    rc = fire_rows(w, &range, &w->rows, 0, length);
+    rc = fire_slide(w, &range, 0, length);
     if (w->spec.interval >= w->spec.length) {
-        window_drop_oldest(w, &w->rows, length); /* none of them is in the next window */
+        (void)drop_slide(w, length); /* none of them is in the next window */
     }
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "window_private.h"
 #include "fold.h"
 #include "group.h"
+#include "slide.h"
 
 /* The rows by source; tables add what they hold. */
 static int split_sources(struct window *w, const struct kept **rows, uint32_t n,
@@ -139,6 +140,19 @@ int fire_rows(struct window *w, const struct window_range *range, const struct r
         rows[i] = rowq_at(q, from + i);
     }
     return finish(w, rows ? fire_kept(w, range, rows, (uint32_t)n) : -ENOMEM);
+}
+
+int fire_slide(struct window *w, const struct window_range *range, size_t from, size_t n)
+{
+    int rc = w->slide ? slide_fire(w, range, from, n) : -E_INVAL;
+    return rc == -E_INVAL ? fire_rows(w, range, &w->rows, from, n) : rc;
+}
+
+int drop_slide(struct window *w, size_t n)
+{
+    int rc = w->slide && n > 0 ? slide_evict(w, n) : 0;
+    window_drop_oldest(w, &w->rows, n);
+    return rc;
 }
 
 static int fire_kept_bags(struct window *w, const struct window_range *range,

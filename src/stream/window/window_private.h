@@ -9,6 +9,7 @@
  *   window_sliding.c  sliding windows; window_count.c, window_session.c, window_state.c
  *   fold.c            aggregates: groups with states, kept instead of rows
  *   fold_batch.c      the same for a batch, by columns
+ *   slide.c           the same for windows that slide over kept rows
  *   join.c            joins of rows
  *   window_save.c     checkpoints
  *
@@ -26,6 +27,7 @@ struct kept {
     struct row *row;
     struct row *computed; /* NULL = none */
     uint32_t source;
+    struct slide_group *group; /* slide.c */
 };
 
 /* A queue of kept rows: items[first ... first + n). */
@@ -58,6 +60,7 @@ static inline const struct row *joined_row(const struct joined *j) /* its first,
 
 struct fold;          /* fold.c */
 struct fold_programs; /* fold_batch.c */
+struct slide;         /* slide.c */
 
 struct bag {
     struct rowq rows;
@@ -111,6 +114,7 @@ struct window {
     int64_t first_start; /* of the first window in event time; INT64_MIN = it has fired */
     /* sliding, count */
     struct rowq rows;
+    struct slide *slide; /* aggregates of `rows` that go along; NULL = computed when it fires */
     struct trigger *triggers;
     size_t first_trigger, n_triggers, cap_triggers;
     int64_t counted; /* rows since the last emission of a count window */
@@ -152,6 +156,9 @@ void bag_clear(struct window *w, struct bag *b);
 /* Emits the rows [from, from + n) of a queue. */
 int fire_rows(struct window *w, const struct window_range *range, const struct rowq *q, size_t from,
               size_t n);
+/* The rows [from, from + n) of w->rows, by the aggregates that go along where there are. */
+int fire_slide(struct window *w, const struct window_range *range, size_t from, size_t n);
+int drop_slide(struct window *w, size_t n); /* the n oldest of w->rows */
 int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
               uint32_t n);
 /* A group of the tuples without aggregates, in w->scratch. */

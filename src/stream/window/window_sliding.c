@@ -48,7 +48,7 @@ static int fire(struct window *w, const struct trigger *t)
     size_t from = lower_bound(&w->rows, t->at - w->spec.length);
     size_t until = lower_bound(&w->rows, w->spec.delay > 0 ? t->due : t->due + 1);
     struct window_range range = {t->at - w->spec.length, t->due, t->due};
-    return fire_rows(w, &range, &w->rows, from, until - from);
+    return fire_slide(w, &range, from, until - from);
 }
 
 static void evict(struct window *w, int64_t now)
@@ -57,7 +57,7 @@ static void evict(struct window *w, int64_t now)
         now = MIN_OF(now, w->triggers[w->first_trigger].at);
     }
     if (now != INT64_MIN) {
-        window_drop_oldest(w, &w->rows, lower_bound(&w->rows, now - w->spec.length));
+        (void)drop_slide(w, lower_bound(&w->rows, now - w->spec.length));
     }
 }
 
