@@ -94,10 +94,10 @@ static int check_count(struct parser *p, const struct ast_expr *e, uint32_t min,
                         "validate function lag error: expect one two or three args but got %u",
                         e->n_args);
     }
-    if (min == max) {
+    if (min == max || max == 1) {
         return sql_fail(p, -E_PARSE,
                         "validate function " STR_FMT " error: Expect %u arguments but found %u.",
-                        STR_ARG(e->function), min, e->n_args);
+                        STR_ARG(e->function), max, e->n_args);
     }
     if (e->n_args < min) {
         return sql_fail(p, -E_PARSE,
@@ -111,6 +111,31 @@ static int check_count(struct parser *p, const struct ast_expr *e, uint32_t min,
                     STR_ARG(e->function), max, e->n_args);
 }
 
+/* dd, hh, mi, ss, ms without backticks: units of time in eKuiper, which no function takes. Here
+ * they are names of columns as any other, except where the function's check refuses a time. */
+static bool is_unit(const struct parser *p, const struct ast_expr *e)
+{
+    static const char *const units[] = {"dd", "hh", "mi", "ss", "ms"};
+    for (size_t i = 0; e->kind == AST_FIELD && !e->stream.n && i < ARRAY_SIZE(units); i++) {
+        if (str_iis(e->name, units[i])) {
+            return p->lex.text.p[e->at] != '`';
+        }
+    }
+    return false;
+}
+
+static int check_arguments(struct parser *p, const struct ast_expr *e, const struct function *f,
+                           struct err *err)
+{
+    struct ast_expr unit = {.kind = AST_CONST, .value = {.type = VALUE_TIME}};
+    struct ast_expr *args[LIMIT_SQL_ARGS], shown = *e;
+    for (uint32_t i = 0; i < e->n_args; i++) {
+        args[i] = is_unit(p, e->args[i]) ? &unit : e->args[i];
+    }
+    shown.args = args;
+    return f->check(&shown, err);
+}
+
 static int check_call(struct parser *p, const struct ast_expr *e, const struct function *f)
 {
     struct err err = {0};
@@ -119,7 +144,7 @@ static int check_call(struct parser *p, const struct ast_expr *e, const struct f
     if (rc < 0) {
         return rc;
     }
-    if (f->check && (rc = f->check(e, &err)) < 0) {
+    if (f->check && (rc = check_arguments(p, e, f, &err)) < 0) {
         return sql_fail(p, rc == -ENOMEM ? rc : -E_PARSE, "validate function " STR_FMT " error: %s",
                         STR_ARG(e->function), err.text);
     }
