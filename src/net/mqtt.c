@@ -69,7 +69,8 @@ struct mqtt_client {
     struct list finished;   /* done, to be told */
     size_t queued;
     bool blocked, ready; /* on_ready is owed; is due */
-    bool changed, told;  /* on_state is due; what it said last */
+    bool changed;        /* on_state is due */
+    int told;            /* what it said last; -1 = nothing yet */
     char why[256];
     int64_t backoff_ms;
     struct map subscriptions; /* filter to struct subscription */
@@ -86,7 +87,7 @@ static void finish(void *arg)
     struct list done;
     list_init(&done);
     list_splice(&done, &c->finished);
-    bool changed = c->changed && c->told != (c->state == CONNECTED);
+    bool changed = c->changed && c->told != (int)(c->state == CONNECTED);
     bool ready = c->ready;
     c->changed = c->ready = false;
     void *user = c->cfg.arg;
@@ -95,7 +96,7 @@ static void finish(void *arg)
     if (changed) {
         c->told = c->state == CONNECTED;
         if (c->cfg.on_state) {
-            c->cfg.on_state(user, c->told, c->why);
+            c->cfg.on_state(user, c->told == 1, c->why);
         }
     }
     for (struct list *l; (l = list_pop_front(&done));) {
@@ -501,6 +502,7 @@ int mqtt_open(const struct mqtt_config *cfg, struct mqtt_client **ret, struct er
     c->cfg.queue_bytes = cfg->queue_bytes ? cfg->queue_bytes : QUEUE_BYTES;
     c->cfg.version = cfg->version ? cfg->version : cfg->keep_session ? 4 : 5;
     c->fd = -EBADF;
+    c->told = -1;
     c->backoff_ms = BACKOFF_FIRST_MS;
     list_init(&c->waiting);
     list_init(&c->finished);

@@ -44,7 +44,8 @@ struct mqtt_config {
         bool retain;
     } will;
     size_t queue_bytes; /* of publishes that are not done; 0 = 16 MB */
-    /* Connected, or not and why (valid in the callback). Comes at every change. NULL is fine. */
+    /* Connected, or not and why (valid in the callback). Comes after the first try and at every
+     * change. NULL is fine. */
     void (*on_state)(void *arg, bool connected, const char *why);
     /* A message of a subscription; valid in the callback. May be NULL. */
     void (*on_message)(void *arg, const struct mqtt_event *e);
