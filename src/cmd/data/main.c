@@ -13,15 +13,21 @@
 #include "base/options.h"
 #include "io/loop.h"
 #include "net/http_server.h"
+#include "part/data/broker.h"
 #include "part/data/data.h"
 
 #define STOP_GRACE_MS 5000
 
+struct address {
+    char *host; /* heap */
+    uint16_t port;
+};
+
 struct options {
     const char *state_dir, *listen, *zone, *log_level;
-    bool check;
-    char *host;
-    uint16_t port;
+    const char *mqtt, *mqtt_tls, *cert, *key, *ca, *users, *acl;
+    bool check, anonymous;
+    struct address rest, plain, tls;
 };
 
 struct program {
@@ -38,20 +44,43 @@ static const char usage[] =
     "  --state-dir FOLDER      definitions, checkpoints, caches; default: /var/lib/selvedge/data\n"
     "  --listen ADDRESS:PORT   of the REST interface; default: 127.0.0.1:9081\n"
     "  --timezone NAME         of windows and time formats, such as Europe/Berlin; default: UTC\n"
+    "  --mqtt ADDRESS:PORT     run an MQTT broker (mosquitto) and listen there, without TLS\n"
+    "  --mqtt-tls ADDRESS:PORT listen there with TLS; needs --mqtt-cert and --mqtt-key\n"
+    "  --mqtt-cert FILE, --mqtt-key FILE, --mqtt-ca FILE\n"
+    "                          certificate, its key, and whose client certificates are believed\n"
+    "  --mqtt-users FILE       names and passwords, as mosquitto_passwd makes them\n"
+    "  --mqtt-acl FILE         who may read and write what, as mosquitto's acl_file\n"
+    "  --mqtt-anonymous        clients without a name are let in\n"
     "  --log-level LEVEL       debug, info, warn or error; default: info\n"
     "  -n                      check the options and end\n";
 
-static int parse_listen(struct options *o, struct err *err)
+/* "ADDRESS:PORT"; NULL leaves *ret as it is. */
+static int parse_address(const char *option, const char *text, struct address *ret, struct err *err)
 {
     struct str host, port_text;
     uint64_t port;
-    if (!str_rcut(str_of(o->listen), ':', &host, &port_text) || str_u64(port_text, &port) < 0 ||
-        port > UINT16_MAX) {
-        return err_set(err, -E_INVAL, "--listen: '%s' is not ADDRESS:PORT", o->listen);
+    if (!text) {
+        return 0;
     }
-    o->host = mem_strndup(host.p, host.n);
-    o->port = (uint16_t)port;
-    return o->host ? 0 : err_sys(err, -ENOMEM, "read the options");
+    if (!str_rcut(str_of(text), ':', &host, &port_text) || str_u64(port_text, &port) < 0 ||
+        port > UINT16_MAX) {
+        return err_set(err, -E_INVAL, "--%s: '%s' is not ADDRESS:PORT", option, text);
+    }
+    ret->host = mem_strndup(host.p, host.n);
+    ret->port = (uint16_t)port;
+    return ret->host ? 0 : err_sys(err, -ENOMEM, "read the options");
+}
+
+static int check_mqtt(const struct options *o, struct err *err)
+{
+    bool broker = o->mqtt || o->mqtt_tls;
+    if (!broker && (o->cert || o->key || o->ca || o->users || o->acl || o->anonymous)) {
+        return err_set(err, -E_INVAL, "options of the broker need --mqtt or --mqtt-tls");
+    }
+    if (o->mqtt_tls && (!o->cert || !o->key)) {
+        return err_set(err, -E_INVAL, "--mqtt-tls needs --mqtt-cert and --mqtt-key");
+    }
+    return 0;
 }
 
 static int parse_options(int argc, char **argv, struct options *o, struct err *err)
@@ -61,6 +90,14 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
         {"listen", &o->listen, NULL},
         {"timezone", &o->zone, NULL},
         {"log-level", &o->log_level, NULL},
+        {"mqtt", &o->mqtt, NULL},
+        {"mqtt-tls", &o->mqtt_tls, NULL},
+        {"mqtt-cert", &o->cert, NULL},
+        {"mqtt-key", &o->key, NULL},
+        {"mqtt-ca", &o->ca, NULL},
+        {"mqtt-users", &o->users, NULL},
+        {"mqtt-acl", &o->acl, NULL},
+        {"mqtt-anonymous", NULL, &o->anonymous},
         {"n", NULL, &o->check},
     };
     int rc = options_parse("data", argc, argv, specs, ARRAY_SIZE(specs), usage, NULL);
@@ -73,7 +110,17 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
                        o->log_level);
     }
     log_init("data", level);
-    return parse_listen(o, err);
+    rc = parse_address("listen", o->listen, &o->rest, err);
+    rc = rc < 0 ? rc : parse_address("mqtt", o->mqtt, &o->plain, err);
+    rc = rc < 0 ? rc : parse_address("mqtt-tls", o->mqtt_tls, &o->tls, err);
+    return rc < 0 ? rc : check_mqtt(o, err);
+}
+
+static void free_options(struct options *o)
+{
+    mem_free(o->rest.host);
+    mem_free(o->plain.host);
+    mem_free(o->tls.host);
 }
 
 static void on_exchange(struct http_exchange *x, void *arg)
@@ -120,7 +167,8 @@ static int open_http(struct program *p, uint16_t *ret_port, struct err *err)
     if (rc < 0) {
         return err_sys(err, rc, "start the server");
     }
-    return http_server_listen_tcp(p->http, p->opts->host, p->opts->port, NULL, ret_port, err);
+    return http_server_listen_tcp(p->http, p->opts->rest.host, p->opts->rest.port, NULL, ret_port,
+                                  err);
 }
 
 static int start(struct program *p, struct err *err)
@@ -135,7 +183,7 @@ static int start(struct program *p, struct err *err)
     rc = rc < 0 ? rc : loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     rc = rc < 0 ? rc : loop_on_signal(p->loop, SIGINT, on_signal, p, err);
     if (rc == 0) {
-        log_info("listening on %s:%u version=%s", p->opts->host, port, SELVEDGE_VERSION);
+        log_info("listening on %s:%u version=%s", p->opts->rest.host, port, SELVEDGE_VERSION);
     }
     return rc;
 }
@@ -174,7 +222,7 @@ int main(int argc, char **argv)
         if (rc < 0) {
             (void)fprintf(stderr, "data: %s\n", err.text);
         }
-        mem_free(o.host);
+        free_options(&o);
         return rc < 0 ? 2 : 0;
     }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -187,6 +235,6 @@ int main(int argc, char **argv)
     if (rc < 0) {
         log_error("%s", err.text);
     }
-    mem_free(o.host);
+    free_options(&o);
     return rc < 0;
 }

@@ -29,6 +29,7 @@ static const struct command {
     const char *help;
 } commands[] = {
     {"center", NULL, "the API server, its controllers and its store (program)"},
+    {"data", NULL, "streams, tables and rules of a node, with eKuiper's REST interface (program)"},
     {"down", command_down,
      "stop what `selvedge up` started; remove its containers, networks and mounts"},
     {"edge", NULL, "the agent of one node (program)"},

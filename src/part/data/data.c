@@ -4,9 +4,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "broker.h"
 #include "io/file.h"
 #include "rest.h"
 #include "sink.h"
+#include "source_http_push.h"
+#include "source_mqtt.h"
 #include "topics.h"
 
 #define CLOCK_MIN_MS 1
@@ -62,6 +65,36 @@ static int open_engine(struct data *d, struct err *err)
     return engine_new(&opts, wall_now().us, &d->engine, err);
 }
 
+static void on_broker_state(void *arg)
+{
+    struct data *d = arg;
+    struct broker_status st;
+    broker_status(d->broker, &st);
+    if (st.state == BROKER_RUNNING) {
+        log_info("the broker runs pid=%d restarts=%u", st.pid, st.restarts);
+    } else if (st.state == BROKER_WAITING) {
+        log_warn("the broker ended: %s, starting it again", st.why ? st.why : "");
+    }
+}
+
+static int open_broker(struct data *d, const struct broker_config *given, struct err *err)
+{
+    if (!given) {
+        return 0;
+    }
+    if (!d->dir) {
+        return err_set(err, -E_INVAL, "a broker needs a state folder");
+    }
+    CLEANUP(mem_freep) char *dir = mem_printf("%s/broker", d->dir);
+    struct broker_config cfg = *given;
+    cfg.loop = d->loop;
+    cfg.dir = dir;
+    cfg.on_events = mqtt_sources_take;
+    cfg.on_state = on_broker_state;
+    cfg.arg = d;
+    return dir ? broker_start(&cfg, &d->broker, err) : err_sys(err, -E_NOMEM, "start the broker");
+}
+
 static int copy_texts(struct data *d, const struct data_config *cfg)
 {
     d->dir = mem_strdup(cfg->dir);
@@ -105,15 +138,21 @@ int data_start(const struct data_config *cfg, struct data **ret, struct err *err
     d->started = wall_now();
     d->port = cfg->port;
     io_timer_init(d->loop, &d->clock, on_clock, d);
+    list_init(&d->mqtt_sources);
+    list_init(&d->http_sources);
     int rc = copy_texts(d, cfg);
     rc = rc < 0 ? err_sys(err, rc, "start the rules") : open_store(d, err);
     rc = rc < 0 ? rc : open_engine(d, err);
+    rc = rc < 0 ? rc : open_broker(d, cfg->broker, err);
     if (rc == 0) {
         d->topics = topics_new(d->loop);
         rc = d->topics ? 0 : err_sys(err, -E_NOMEM, "start the rules");
     }
     if (rc < 0) {
         free_parts(d);
+        if (d->broker) {
+            broker_stop(TAKE_PTR(d->broker), NULL, NULL);
+        }
         if (d->store) {
             store_close(TAKE_PTR(d->store), on_abandoned, d);
         } else {
@@ -144,12 +183,23 @@ static void on_store_closed(void *arg, int code)
     }
 }
 
+static void on_broker_stopped(void *arg)
+{
+    struct data *d = arg;
+    store_close(TAKE_PTR(d->store), on_store_closed, d);
+}
+
 static void on_flushed(void *arg)
 {
     struct data *d = arg;
-    if (--d->flushing == 0) {
-        free_parts(d);
-        store_close(TAKE_PTR(d->store), on_store_closed, d);
+    if (--d->flushing > 0) {
+        return;
+    }
+    free_parts(d);
+    if (d->broker) {
+        broker_stop(TAKE_PTR(d->broker), on_broker_stopped, d);
+    } else {
+        on_broker_stopped(d);
     }
 }
 
@@ -175,5 +225,7 @@ void data_stop(struct data *d, int64_t grace_ms, void (*done)(void *arg), void *
 
 void data_handle(struct data *d, struct http_exchange *x)
 {
-    rest_handle(d, x);
+    if (!http_push_handle(d, x)) {
+        rest_handle(d, x);
+    }
 }

@@ -16,16 +16,19 @@
 #include "base/err.h"
 
 struct api_client;
+struct broker_config;
 struct data;
 struct http_exchange;
 struct io_loop;
 
 struct data_config { /* texts are copied */
     struct io_loop *loop;
-    const char *dir;        /* definitions, checkpoints, caches; NULL: nothing is kept */
-    const char *zone;       /* of windows and formats; NULL = UTC */
-    const char *node;       /* name of this node; NULL without an API server */
-    uint16_t port;          /* of the REST interface: told to those who start trial runs */
+    const char *dir;  /* definitions, checkpoints, caches; NULL: nothing is kept */
+    const char *zone; /* of windows and formats; NULL = UTC */
+    const char *node; /* name of this node; NULL without an API server */
+    uint16_t port;    /* of the REST interface: told to those who start trial runs */
+    const struct broker_config *broker; /* the node's own MQTT broker; NULL = none. loop, dir and
+                                           callbacks are set here */
     struct api_client *api; /* whose Streams, Tables and Rules run here; NULL = REST alone */
 };
 

@@ -19,6 +19,7 @@
 #include "store/store.h"
 #include "stream/engine/engine.h"
 
+struct broker;
 struct sink;
 struct source;
 struct topics;
@@ -29,9 +30,12 @@ struct data {
     struct engine *engine;
     struct store *store;
     struct topics *topics;
-    struct map streams; /* name -> struct data_stream; streams and tables share the names */
-    struct map rules;   /* id -> struct data_rule */
-    struct map tests;   /* id -> struct rule_test (rest_test.c) */
+    struct broker *broker;    /* NULL: this node runs none */
+    struct list mqtt_sources; /* of the node's own broker (source_mqtt.c) */
+    struct list http_sources; /* that wait for pushes (source_http_push.c) */
+    struct map streams;       /* name -> struct data_stream; streams and tables share the names */
+    struct map rules;         /* id -> struct data_rule */
+    struct map tests;         /* id -> struct rule_test (rest_test.c) */
     struct io_timer clock;
     struct wall started;
     uint16_t port; /* of the REST interface */

@@ -464,7 +464,7 @@ int sink_log_read(struct sink_log *l, uint64_t sequence, struct buf *out, uint64
         }
     }
     for (;;) {
-        uint64_t found;
+        uint64_t found = 0;
         int rc = step(l, out, &found, err);
         if (rc == 1 && found >= sequence) {
             *ret_sequence = found;

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "codec/mqtt_topic.h"
 #include "io/loop.h"
 
 #define WAITING_MAX 100000 /* messages */
@@ -27,28 +28,6 @@ struct topics {
     struct list *next; /* of the subscribers, while a message is handed on */
 };
 
-bool topic_matches(const char *filter, const char *topic)
-{
-    struct str f = str_of(filter), t = str_of(topic);
-    if (topic[0] == '$' && (filter[0] == '+' || filter[0] == '#')) {
-        return false;
-    }
-    for (;;) {
-        struct str level, wanted;
-        bool more_wanted = str_cut(f, '/', &wanted, &f);
-        if (str_is(wanted, "#")) {
-            return true;
-        }
-        bool more_levels = str_cut(t, '/', &level, &t);
-        if (!str_is(wanted, "+") && !str_eq(wanted, level)) {
-            return false;
-        }
-        if (!more_wanted || !more_levels) {
-            return more_wanted == more_levels || (more_wanted && str_is(f, "#"));
-        }
-    }
-}
-
 /* The oldest message, off the list: what a subscriber publishes may drop others. */
 static struct message *take_first(struct topics *t)
 {
@@ -71,7 +50,7 @@ static void hand_on(struct topics *t, const struct message *m)
     for (struct list *at = t->subscribers.next; at != &t->subscribers; at = t->next) {
         struct topic_subscriber *s = CONTAINER_OF(at, struct topic_subscriber, link);
         t->next = at->next;
-        if (topic_matches(s->filter, m->topic)) {
+        if (mqtt_filter_matches(str_of(s->filter), str_of(m->topic))) {
             s->fn(s->arg, m->topic, &m->event);
         }
     }

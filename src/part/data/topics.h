@@ -29,7 +29,5 @@ int topics_subscribe(struct topics *t, struct topic_subscriber *s, const char *f
 void topics_unsubscribe(struct topics *t, struct topic_subscriber *s);
 int topics_publish(struct topics *t, const char *topic, const struct value *event); /* copied */
 uint64_t topics_dropped(const struct topics *t);
-/* MQTT's matching (5.0, section 4.7). */
-bool topic_matches(const char *filter, const char *topic);
 
 #endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MQTT sources over the node's own broker: its events come through the ring, all at one place. */
+#ifndef PART_DATA_SOURCE_MQTT_H
+#define PART_DATA_SOURCE_MQTT_H
+
+#include <stddef.h>
+
+struct mqtt_event;
+
+/* broker_config.on_events; arg is the struct data. */
+void mqtt_sources_take(void *arg, const struct mqtt_event *events, size_t n);
+
+#endif
