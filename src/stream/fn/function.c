@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of all functions, and what the families share. */
-#include "function.h"
+#include "family.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/mem.h"
-#include "stream/expr/expr.h"
 #include "stream/sql/ast.h"
 #include "stream/value_time.h"
 
 static const struct function_family *const families[] = {
-    &function_aggregate, &function_hash, &function_math, &function_string, &function_time,
+    &function_accumulate, &function_aggregate, &function_analytic, &function_array,
+    &function_collect,    &function_context,   &function_hash,     &function_math,
+    &function_misc,       &function_object,    &function_path,     &function_statistics,
+    &function_string,     &function_time,
 };
 
 #define FUNCTIONS_MAX 256
@@ -67,7 +68,7 @@ const struct function *function_find(struct str name)
 
 /* ---- constant arguments ---- */
 
-static const struct value *constant(const struct ast_expr *call, unsigned i)
+const struct value *function_constant(const struct ast_expr *call, unsigned i)
 {
     return i < call->n_args && call->args[i]->kind == AST_CONST &&
                    !value_is_null(&call->args[i]->value)
@@ -87,31 +88,31 @@ static bool expect(const struct ast_expr *call, unsigned i, bool ok, const char 
 
 bool function_expect_number(const struct ast_expr *call, unsigned i, struct err *err)
 {
-    const struct value *v = constant(call, i);
+    const struct value *v = function_constant(call, i);
     return expect(call, i, !v || value_is_number(v), "number - float or int", err);
 }
 
 bool function_expect_int(const struct ast_expr *call, unsigned i, struct err *err)
 {
-    const struct value *v = constant(call, i);
+    const struct value *v = function_constant(call, i);
     return expect(call, i, !v || v->type == VALUE_INT, "int", err);
 }
 
 bool function_expect_string(const struct ast_expr *call, unsigned i, struct err *err)
 {
-    const struct value *v = constant(call, i);
+    const struct value *v = function_constant(call, i);
     return expect(call, i, !v || v->type == VALUE_STRING, "string", err);
 }
 
 bool function_expect_bool(const struct ast_expr *call, unsigned i, struct err *err)
 {
-    const struct value *v = constant(call, i);
+    const struct value *v = function_constant(call, i);
     return expect(call, i, !v || v->type == VALUE_BOOL, "bool", err);
 }
 
 /* ---- arguments at run time ---- */
 
-static int got(const struct value *v, const char *wanted, struct err *err)
+int function_got(const struct value *v, const char *wanted, struct err *err)
 {
     struct buf b = BUF_INIT;
     (void)value_print_text(&b, v); /* sticky */
@@ -131,7 +132,7 @@ int function_double(const struct value *v, double *ret, struct err *err)
         *ret = v->f;
         return 0;
     }
-    return got(v, "a number", err);
+    return function_got(v, "a number", err);
 }
 
 int function_int(const struct value *v, int64_t *ret, struct err *err)
@@ -144,7 +145,7 @@ int function_int(const struct value *v, int64_t *ret, struct err *err)
         *ret = (int64_t)v->f;
         return 0;
     }
-    return got(v, "an integer", err);
+    return function_got(v, "an integer", err);
 }
 
 int function_text(struct arena *a, const struct value *v, struct str *ret, struct err *err)
@@ -163,5 +164,32 @@ int function_text(struct arena *a, const struct value *v, struct str *ret, struc
 
 int function_instant(const struct value *v, struct wall *ret, struct err *err)
 {
-    return value_time_of(v, ret) == 0 ? 0 : got(v, "a datetime", err);
+    return value_time_of(v, ret) == 0 ? 0 : function_got(v, "a datetime", err);
+}
+
+/* ---- results ---- */
+
+struct value *function_items(struct eval *ev, uint32_t n)
+{
+    return arena_alloc(ev->arena, ((size_t)n + 1) * sizeof(struct value));
+}
+
+int function_take_text(struct eval *ev, struct buf *b, struct value *ret)
+{
+    char *copy = buf_failed(b) ? NULL : arena_strndup(ev->arena, buf_data(b), buf_len(b));
+    *ret = value_string(str_n(copy, copy ? buf_len(b) : 0));
+    buf_fini(b);
+    return copy ? 0 : -E_NOMEM;
+}
+
+void function_set_member(struct value_member *members, uint32_t *n, struct str key,
+                         const struct value *v)
+{
+    for (uint32_t i = 0; i < *n; i++) {
+        if (str_eq(members[i].key, key)) {
+            members[i].value = *v;
+            return;
+        }
+    }
+    members[(*n)++] = (struct value_member){key, *v};
 }

@@ -92,7 +92,8 @@ struct function_family {
 };
 extern const struct function_family function_math, function_string, function_time, function_misc,
     function_hash, function_array, function_object, function_path, function_context,
-    function_aggregate, function_statistics, function_analytic, function_accumulate;
+    function_aggregate, function_collect, function_statistics, function_analytic,
+    function_accumulate;
 
 /* ---- for the families ---- */
 
