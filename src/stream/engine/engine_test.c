@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine as its users see it: definitions, rules, events in, results out, on a virtual clock.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "engine.h"
+#include "stream/expr/expr.h"
+
+#define T0 (INT64_C(1541152486000) * 1000)
+
+struct fixture {
+    struct engine *engine;
+    struct buf out;   /* a line an emission */
+    struct buf fails; /* a line a failure */
+    unsigned used, unused;
+};
+
+static void on_error(void *arg, struct rule *r, const struct err *err)
+{
+    struct fixture *f = arg;
+    (void)buf_printf(&f->fails, "%s: %s\n", rule_id(r), err->text);
+}
+
+static void on_use(void *arg, struct engine_stream *s, bool used)
+{
+    struct fixture *f = arg;
+    (void)s;
+    *(used ? &f->used : &f->unused) += 1;
+}
+
+static void on_result(void *arg, struct rule *r, struct batch *b, bool single,
+                      const struct window_range *range)
+{
+    struct fixture *f = arg;
+    struct arena a;
+    (void)r;
+    (void)single;
+    (void)range;
+    arena_init(&a, 0);
+    for (uint32_t i = 0; i < b->rows; i++) {
+        struct value v = batch_object(&a, b, i, false);
+        (void)value_print_json(&f->out, &v);
+    }
+    (void)buf_putc(&f->out, '\n');
+    arena_fini(&a);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_zalloc(sizeof(*f));
+    const struct engine_options opts = {.on_error = on_error, .on_use = on_use, .arg = f};
+    *state = f;
+    return engine_new(&opts, T0, &f->engine, NULL);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    engine_free(f->engine);
+    buf_fini(&f->out);
+    buf_fini(&f->fails);
+    mem_free(f);
+    return 0;
+}
+
+static void define(struct fixture *f, const char *ddl)
+{
+    struct err err = {0};
+    if (engine_define(f->engine, str_of(ddl), false, &err) < 0) {
+        fail_msg("%s: %s", ddl, err.text);
+    }
+}
+
+static struct rule *add(struct fixture *f, const char *id, const char *sql,
+                        const struct rule_options *opts)
+{
+    static const struct rule_options none;
+    struct rule *r = NULL;
+    struct err err = {0};
+    if (rule_new(f->engine, str_of(id), str_of(sql), opts ? opts : &none, on_result, f, &r, &err) <
+            0 ||
+        rule_start(r, &err) < 0) {
+        fail_msg("%s: %s", sql, err.text);
+    }
+    return r;
+}
+
+/* An event after ms milliseconds of the virtual clock. */
+static void push(struct fixture *f, const char *stream, int64_t ms, const char *event)
+{
+    struct payload p = {.bytes = str_of(event), .arrival_us = T0 + ms * 1000};
+    assert_int_equal(engine_advance(f->engine, p.arrival_us), 0);
+    assert_int_equal(engine_push(f->engine, engine_stream(f->engine, str_of(stream)), &p, 1), 0);
+}
+
+static void expect(struct fixture *f, const char *out)
+{
+    (void)buf_putc(&f->out, '\0');
+    assert_string_equal(buf_data(&f->out), out);
+    buf_clear(&f->out);
+}
+
+static void refuse(struct fixture *f, const char *sql, const char *text)
+{
+    static const struct rule_options none;
+    struct rule *r;
+    struct err err = {0};
+    assert_true(rule_new(f->engine, STR_LIT("bad"), str_of(sql), &none, on_result, f, &r, &err) <
+                0);
+    assert_non_null(strstr(err.text, text));
+}
+
+static void rows_are_filtered_and_projected(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r", "SELECT a * 2 AS b, c FROM demo WHERE a > 1", NULL);
+    push(f, "demo", 0, "{\"a\": 1, \"c\": \"x\"}");
+    push(f, "demo", 1, "[{\"a\": 2, \"c\": \"y\"}, {\"a\": 3}]");
+    expect(f, "{\"b\":4,\"c\":\"y\"}{\"b\":6}\n");
+    assert_int_equal(f->used, 1);
+}
+
+static void a_wildcard_gives_the_whole_event(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r", "SELECT *, a + 1 AS a FROM demo", NULL);
+    add(f, "s", "SELECT * EXCEPT(b) REPLACE(a * 10 AS a) FROM demo", NULL);
+    push(f, "demo", 0, "{\"a\": 1, \"b\": {\"c\": [1, 2]}}");
+    expect(f, "{\"a\":2,\"b\":{\"c\":[1,2]}}\n{\"a\":10}\n");
+}
+
+static void a_tumbling_window_counts(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r", "SELECT k, count(*) AS c, sum(v) AS s FROM demo GROUP BY k, TUMBLINGWINDOW(ss, 1)",
+        NULL);
+    push(f, "demo", 100, "{\"k\": \"x\", \"v\": 1}");
+    push(f, "demo", 200, "{\"k\": \"y\", \"v\": 2}");
+    push(f, "demo", 900, "{\"k\": \"x\", \"v\": 4}");
+    expect(f, "");
+    assert_int_equal(engine_advance(f->engine, T0 + 1000 * 1000), 0);
+    expect(f, "{\"k\":\"x\",\"c\":2,\"s\":5}{\"k\":\"y\",\"c\":1,\"s\":2}\n");
+}
+
+static void streams_are_joined_in_a_window(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM a () WITH (DATASOURCE=\"a\", FORMAT=\"json\")");
+    define(f, "CREATE STREAM b () WITH (DATASOURCE=\"b\", FORMAT=\"json\")");
+    add(f, "r", "SELECT a.x, b.y FROM a LEFT JOIN b ON a.id = b.id GROUP BY TUMBLINGWINDOW(ss, 1)",
+        NULL);
+    push(f, "a", 100, "{\"id\": 1, \"x\": 10}");
+    push(f, "b", 200, "{\"id\": 1, \"y\": 20}");
+    push(f, "a", 300, "{\"id\": 2, \"x\": 11}");
+    assert_int_equal(engine_advance(f->engine, T0 + 1000 * 1000), 0);
+    expect(f, "{\"x\":10,\"y\":20}{\"x\":11}\n");
+}
+
+static void a_table_is_joined_without_a_window(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM a () WITH (DATASOURCE=\"a\", FORMAT=\"json\")");
+    define(f, "CREATE TABLE t () WITH (DATASOURCE=\"t\", FORMAT=\"json\", RETAIN_SIZE=\"2\")");
+    push(
+        f, "t", 0,
+        "[{\"id\": 1, \"n\": \"one\"}, {\"id\": 2, \"n\": \"two\"}, {\"id\": 3, \"n\": \"three\"}]");
+    add(f, "r", "SELECT a.id, n FROM a INNER JOIN t ON a.id = t.id", NULL);
+    push(f, "a", 1, "{\"id\": 1}");
+    push(f, "a", 2, "{\"id\": 3}");
+    expect(f, "{\"id\":3,\"n\":\"three\"}\n");
+}
+
+static void sub_queries_and_unions_are_pipelines(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r", "SELECT b + 1 AS c FROM (SELECT a * 2 AS b FROM demo WHERE a > 1) AS q WHERE b > 4",
+        NULL);
+    add(f, "u",
+        "SELECT a FROM demo WHERE a = 1 UNION ALL SELECT a * 100 AS h FROM demo WHERE a = 1", NULL);
+    push(f, "demo", 0, "[{\"a\": 1}, {\"a\": 2}, {\"a\": 3}]");
+    expect(f, "{\"c\":7}\n{\"a\":1}\n{\"h\":100}\n");
+}
+
+static void a_failing_row_is_told_and_the_rule_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    const struct rule_options opts = {.send_error = true};
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r", "SELECT a FROM demo WHERE a > 1", &opts);
+    push(f, "demo", 0, "{\"a\": \"text\"}");
+    push(f, "demo", 1, "{\"a\": 2}");
+    expect(f, "{\"error\":\"run Where error: invalid operation string(text) > int64(1)\"}\n"
+              "{\"a\":2}\n");
+    (void)buf_putc(&f->fails, '\0');
+    assert_string_equal(buf_data(&f->fails),
+                        "r: run Where error: invalid operation string(text) > int64(1)\n");
+}
+
+static void event_time_orders_rows_and_ends_windows(void **state)
+{
+    struct fixture *f = *state;
+    const struct rule_options opts = {.event_time = true, .late_tolerance_us = 1000000};
+    define(f,
+           "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\", TIMESTAMP=\"ts\")");
+    add(f, "r", "SELECT count(*) AS c, window_end() AS e FROM demo GROUP BY TUMBLINGWINDOW(ss, 1)",
+        &opts);
+    push(f, "demo", 5000, "{\"ts\": 1541152486900}");
+    push(f, "demo", 5001, "{\"ts\": 1541152486100}");
+    push(f, "demo", 5002, "{\"ts\": 1541152488000}");
+    expect(f, "{\"c\":2,\"e\":1541152487000}\n");
+}
+
+static void the_state_of_a_rule_survives_an_edit_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    struct arena a;
+    struct value saved;
+    uint32_t kept = 0;
+    struct rule *r;
+    static const struct rule_options none;
+    struct err err = {0};
+    arena_init(&a, 0);
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    r = add(f, "r", "SELECT count(*) AS c FROM demo GROUP BY TUMBLINGWINDOW(ss, 10)", NULL);
+    push(f, "demo", 100, "[{\"v\": 1}, {\"v\": 2}]");
+    assert_int_equal(rule_save(r, &a, &saved), 0);
+    rule_free(r);
+    assert_int_equal(rule_new(f->engine, STR_LIT("r"),
+                              STR_LIT("SELECT count(*) AS d, 1 AS one FROM demo GROUP BY "
+                                      "TUMBLINGWINDOW(ss, 10)"),
+                              &none, on_result, f, &r, &err),
+                     0);
+    assert_int_equal(rule_load(r, &saved, &kept, &err), 0);
+    assert_int_equal(kept, 1);
+    assert_int_equal(rule_start(r, &err), 0);
+    push(f, "demo", 200, "{\"v\": 3}");
+    assert_int_equal(engine_advance(f->engine, T0 + 10000 * 1000), 0);
+    expect(f, "{\"d\":3,\"one\":1}\n");
+    arena_fini(&a);
+}
+
+static void what_cannot_be_planned_says_why(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo (a BIGINT) WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    refuse(f, "SELECT a FROM nowhere", "fail to get stream nowhere");
+    refuse(f, "SELECT b FROM demo", "unknown field b");
+    refuse(f, "SELECT a FROM demo WHERE count(a) > 1", "aggregate functions in WHERE");
+    refuse(f, "SELECT a FROM", "found");
+}
+
+static void a_stream_in_use_is_not_dropped_but_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    struct rule *r = add(f, "r", "SELECT a FROM demo", NULL);
+    assert_int_equal(engine_drop(f->engine, STR_LIT("demo"), false, &err), -E_CONFLICT);
+    assert_int_equal(engine_define(f->engine,
+                                   STR_LIT("CREATE STREAM demo (a STRING) WITH "
+                                           "(DATASOURCE=\"demo\", FORMAT=\"json\")"),
+                                   true, &err),
+                     0);
+    push(f, "demo", 1, "{\"a\": \"x\"}");
+    expect(f, "{\"a\":\"x\"}\n");
+    rule_free(r);
+    assert_int_equal(f->unused, 1);
+    assert_int_equal(engine_drop(f->engine, STR_LIT("demo"), false, &err), 0);
+}
+
+#define ENGINE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ENGINE_TEST(rows_are_filtered_and_projected),
+        ENGINE_TEST(a_wildcard_gives_the_whole_event),
+        ENGINE_TEST(a_tumbling_window_counts),
+        ENGINE_TEST(streams_are_joined_in_a_window),
+        ENGINE_TEST(a_table_is_joined_without_a_window),
+        ENGINE_TEST(sub_queries_and_unions_are_pipelines),
+        ENGINE_TEST(a_failing_row_is_told_and_the_rule_goes_on),
+        ENGINE_TEST(event_time_orders_rows_and_ends_windows),
+        ENGINE_TEST(the_state_of_a_rule_survives_an_edit_elsewhere),
+        ENGINE_TEST(what_cannot_be_planned_says_why),
+        ENGINE_TEST(a_stream_in_use_is_not_dropped_but_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
