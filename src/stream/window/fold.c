@@ -394,8 +394,11 @@ static int show(struct window *w, const struct window_range *range, const struct
 static int emit(struct window *w, const struct window_range *range,
                 const struct window_group *groups, uint32_t n)
 {
-    struct window_output out = {
-        .range = *range, .groups = groups, .n_groups = n, .arena = &w->scratch};
+    struct window_output out = {.range = *range,
+                                .correction = w->correcting,
+                                .groups = groups,
+                                .n_groups = n,
+                                .arena = &w->scratch};
     w->emit(w->arg, &out);
     return 0;
 }

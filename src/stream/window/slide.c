@@ -462,8 +462,11 @@ static int emit(struct window *w, const struct window_range *range)
         rc = show(w, range, list[i], merged + i * w->states_size, &groups[i]);
     }
     if (rc >= 0) {
-        struct window_output out = {
-            .range = *range, .groups = groups, .n_groups = n, .arena = &w->scratch};
+        struct window_output out = {.range = *range,
+                                    .correction = w->correcting,
+                                    .groups = groups,
+                                    .n_groups = n,
+                                    .arena = &w->scratch};
         w->emit(w->arg, &out);
     }
     for (uint32_t i = 0; i < n; i++) {

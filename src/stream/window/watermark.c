@@ -150,6 +150,11 @@ uint64_t watermark_late_rows(const struct watermark *w)
 
 /* ---- time ---- */
 
+static bool is_table(const struct watermark *w, uint32_t source)
+{
+    return source < 64 && (w->spec.tables >> source & 1);
+}
+
 static bool is_idle(const struct watermark *w, const struct source *s)
 {
     return w->spec.idle_us > 0 && s->seen_us != INT64_MIN &&
@@ -162,7 +167,7 @@ static int64_t reached(const struct watermark *w)
     int64_t least = INT64_MAX;
     for (uint32_t i = 0; i < w->spec.n_sources; i++) {
         const struct source *s = &w->sources[i];
-        if (!is_idle(w, s)) {
+        if (!is_table(w, i) && !is_idle(w, s)) {
             least = MIN_OF(least, s->greatest);
         }
     }
@@ -374,6 +379,10 @@ int watermark_push(struct watermark *w, uint32_t source, struct batch *b, int64_
     }
     struct source *s = &w->sources[source];
     clock_is(w, now_us);
+    if (is_table(w, source)) {
+        w->ops.rows(w->arg, source, b);
+        return 0;
+    }
     s->seen_us = w->now_us;
     if (passes(w, s, b)) {
         s->greatest = b->time_us[b->rows - 1];

@@ -19,10 +19,11 @@
 struct watermark_spec {
     uint32_t n_sources;
     const struct shape *const *shapes; /* of the sources, borrowed: to gather and to load rows */
-    int64_t tolerance_us;              /* lateTolerance */
-    int64_t idle_us;                   /* 0 = a silent source holds the rule up, as in eKuiper */
-    size_t memory_limit; /* of rows that wait; 0 = LIMIT_RULE_BYTES. When it is reached all rows
-                            go and time with them: what comes later is late */
+    uint64_t tables;      /* bit i: source i is a table; its rows pass at once and move no time */
+    int64_t tolerance_us; /* lateTolerance */
+    int64_t idle_us;      /* 0 = a silent source holds the rule up, as in eKuiper */
+    size_t memory_limit;  /* of rows that wait; 0 = LIMIT_RULE_BYTES. When it is reached all rows
+                             go and time with them: what comes later is late */
 };
 
 /* Rows of one source, ordered; the whole batch is meant. */

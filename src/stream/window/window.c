@@ -358,6 +358,21 @@ int window_push(struct window *w, uint32_t source, struct row *row)
     return push_kept(w, &k);
 }
 
+int window_correct(struct window *w, uint32_t source, struct row *row)
+{
+    bool slices = w->spec.kind == AST_WINDOW_TUMBLING || w->spec.kind == AST_WINDOW_HOPPING;
+    if (source >= w->spec.n_sources || !slices || !slices_has(w, row->time_us)) {
+        return 0;
+    }
+    struct kept k = {.row = row_ref(row), .source = source};
+    if (w->spec.filter && !window_test(w, w->spec.filter, &k, "Window Filter")) {
+        row_unref(row);
+        return 0;
+    }
+    int rc = slices_correct(w, &k);
+    return rc < 0 ? rc : 1;
+}
+
 struct row *window_computed_row(struct window *w, const struct batch *b,
                                 const struct column *computed, uint32_t row)
 {

@@ -89,8 +89,11 @@ static int emit_tuples(struct window *w, const struct window_range *range, struc
     if (window_show(w, tuples, n, &group) < 0) {
         return -ENOMEM;
     }
-    struct window_output out = {
-        .range = *range, .groups = &group, .n_groups = 1, .arena = &w->scratch};
+    struct window_output out = {.range = *range,
+                                .correction = w->correcting,
+                                .groups = &group,
+                                .n_groups = 1,
+                                .arena = &w->scratch};
     w->emit(w->arg, &out);
     return 0;
 }

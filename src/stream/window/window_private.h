@@ -105,6 +105,7 @@ struct window {
     struct rowq *tables;            /* by source; rows of scan tables */
     size_t bytes;                   /* of kept rows and groups */
     int64_t now_us;                 /* INT64_MIN before the first row or advance */
+    bool correcting;                /* what fires has fired before */
     struct natural natural;
     /* tumbling, hopping */
     struct slice *slices;
@@ -184,6 +185,8 @@ int64_t natural_start(struct window *w, int64_t end, int64_t length);
 int slices_push(struct window *w, struct kept *k);     /* all take k */
 bool slices_wants(struct window *w, int64_t t);        /* false: no window to come has a row of t */
 struct slice *slices_for(struct window *w, int64_t t); /* made when new; NULL: memory is short */
+bool slices_has(struct window *w, int64_t t);          /* a late row of t can still be taken */
+int slices_correct(struct window *w, struct kept *k);  /* takes k */
 int slices_advance(struct window *w);
 int64_t slices_next(const struct window *w);
 int sliding_push(struct window *w, struct kept *k);

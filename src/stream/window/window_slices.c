@@ -58,7 +58,9 @@ struct slice *slices_for(struct window *w, int64_t t)
         w->slices = slices;
         w->cap_slices = cap;
     }
-    memmove(&w->slices[i + 1], &w->slices[i], (w->n_slices - i) * sizeof(*w->slices));
+    if (i < w->n_slices) {
+        memmove(&w->slices[i + 1], &w->slices[i], (w->n_slices - i) * sizeof(*w->slices));
+    }
     w->n_slices++;
     w->slices[i] = (struct slice){.from = t, .until = until};
     return &w->slices[i];
@@ -104,14 +106,17 @@ static void drop_slices(struct window *w, int64_t before)
         bag_clear(w, &w->slices[n].bag);
         n++;
     }
+    if (n == 0) {
+        return;
+    }
     memmove(w->slices, w->slices + n, (w->n_slices - n) * sizeof(*w->slices));
     w->n_slices -= n;
 }
 
-/* Fires the window that ends at next_end; *ret_empty says that no row was in it. */
-static int fire_next(struct window *w, bool *ret_empty)
+/* Emits the rows of [start, end); *ret_empty says that there were none. */
+static int fire(struct window *w, const struct window_range *range, int64_t start, bool *ret_empty)
 {
-    int64_t end = w->next_end, start = start_of(w, end);
+    int64_t end = range->end;
     uint32_t first = 0, last = 0;
     for (uint32_t i = 0; i < w->n_slices && w->slices[i].until <= end; i++) {
         first += w->slices[i].until <= start;
@@ -125,16 +130,34 @@ static int fire_next(struct window *w, bool *ret_empty)
     for (uint32_t i = 0; i < n; i++) {
         bags[i] = &w->slices[first + i].bag;
     }
-    struct window_range range = {
-        .start = w->first_start != INT64_MIN ? w->first_start : start, .end = end, .trigger = end};
-    int rc = fire_bags(w, &range, bags, n);
+    int rc = fire_bags(w, range, bags, n);
     mem_free(bags);
     *ret_empty = n == 0;
+    return rc;
+}
+
+static int fire_next(struct window *w, bool *ret_empty)
+{
+    int64_t end = w->next_end, start = start_of(w, end);
+    struct window_range range = {
+        .start = w->first_start != INT64_MIN ? w->first_start : start, .end = end, .trigger = end};
+    int rc = fire(w, &range, start, ret_empty);
     w->first_start = INT64_MIN;
     w->last_end = end;
     align(w, end);
-    drop_slices(w, start_of(w, w->next_end));
+    drop_slices(w, start_of(w, w->next_end) - w->spec.lateness);
     return rc;
+}
+
+/* Where the grid goes on after a long time without rows. */
+static int64_t next_row_time(const struct window *w)
+{
+    for (uint32_t i = 0; i < w->n_slices; i++) {
+        if (w->slices[i].until > w->last_end) {
+            return MIN_OF(w->slices[i].from, w->now_us);
+        }
+    }
+    return w->now_us;
 }
 
 int slices_advance(struct window *w)
@@ -151,12 +174,41 @@ int slices_advance(struct window *w)
         }
         empty = was_empty ? empty + 1 : 0;
         if (empty > EMPTY_MAX) {
-            int64_t to = w->n_slices > 0 ? MIN_OF(w->slices[0].from, w->now_us) : w->now_us;
-            align(w, to);
+            align(w, next_row_time(w));
             w->last_end = INT64_MIN;
         }
     }
     return 0;
+}
+
+bool slices_has(struct window *w, int64_t t)
+{
+    return w->next_end != INT64_MIN && t >= start_of(w, w->next_end) - w->spec.lateness;
+}
+
+int slices_correct(struct window *w, struct kept *k)
+{
+    int64_t t = k->row->time_us;
+    struct slice *slice = slices_for(w, t);
+    if (!slice) {
+        row_unref(k->row);
+        row_unref(k->computed);
+        return -ENOMEM;
+    }
+    int rc = bag_add(w, &slice->bag, k);
+    int64_t end = natural_after(w, t, w->spec.interval);
+    for (; rc >= 0 && end < w->next_end; end = natural_after(w, end, w->spec.interval)) {
+        int64_t start = natural_start(w, end, w->spec.length);
+        if (start > t) {
+            break;
+        }
+        struct window_range range = {start, end, end};
+        bool empty;
+        w->correcting = true;
+        rc = fire(w, &range, start, &empty);
+        w->correcting = false;
+    }
+    return rc;
 }
 
 int64_t slices_next(const struct window *w)
