@@ -157,7 +157,7 @@ static void json_patches_apply_as_rfc_6902_says(void **state)
         {"{'a':null}",
          "[{'op':'test','path':'/a','value':null},{'op':'test','path':'/b','value':null}]",
          "{'a':null}"},
-        {"{'a':1}", "{'op':'add'}", NULL, -E_INVAL, "must be an array"},
+        {"{'a':1}", "{'op':'add'}", NULL, -E_INVAL, "cannot unmarshal object"},
         {"{'a':1}", "[3]", NULL, -E_INVAL, "needs the text 'op'"},
         {"{'a':1}", "[{'op':'add','path':'/b'}]", NULL, -E_INVAL, "needs a value"},
         {"{'a':1}", "[{'op':'add','path':'b','value':1}]", NULL, -E_INVAL, "must start with '/'"},

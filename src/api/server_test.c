@@ -262,7 +262,7 @@ static void refusals_speak_as_kubernetes_does(void **state)
          "\"c\",\"image\":\"i\"}]}}}}",
          -E_INVALID,
          "Deployment.apps \"d\" is invalid: spec.template.metadata.labels: Invalid value: "
-         "{\"a\":\"c\"}: `selector` does not match template `labels`"},
+         "map[string]string{\"a\":\"c\"}: `selector` does not match template `labels`"},
         {"configmaps", "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"7\"}}", -E_INTERNAL,
          "resourceVersion should not be set on objects to be created"},
         {"configmaps", "{\"metadata\":{}}", -E_INVALID,

@@ -35,9 +35,11 @@ void validate_one_of(struct field_errors *e, const char *path, const struct json
 void validate_immutable(struct field_errors *e, const char *path, const struct json *now,
                         const struct json *old);
 
-/* The same of a label selector; and a refusal that shows labels: both as Go prints them. */
+/* The same of a label selector. Refusals that show labels or a selector do so as Go prints them. */
 void validate_immutable_selector(struct field_errors *e, const char *path, const struct json *now,
                                  const struct json *old);
+void validate_refuse_selector(struct field_errors *e, const char *path, const struct json *selector,
+                              const char *detail);
 void validate_refuse_labels(struct field_errors *e, const char *path, const struct json *labels,
                             const char *detail);
 

@@ -89,17 +89,22 @@ void validate_refuse_labels(struct field_errors *e, const char *path, const stru
     refuse(e, path, &b, detail);
 }
 
+void validate_refuse_selector(struct field_errors *e, const char *path, const struct json *selector,
+                              const char *detail)
+{
+    CLEANUP(buf_finip) struct buf b = BUF_INIT;
+    (void)buf_append_str(&b, STR_LIT("v1.LabelSelector{MatchLabels:"));
+    put_map(&b, json_get(selector, "matchLabels"));
+    (void)buf_append_str(&b, STR_LIT(", MatchExpressions:"));
+    put_expressions(&b, json_get(selector, "matchExpressions"));
+    (void)buf_append_str(&b, STR_LIT("}"));
+    refuse(e, path, &b, detail);
+}
+
 void validate_immutable_selector(struct field_errors *e, const char *path, const struct json *now,
                                  const struct json *old)
 {
-    CLEANUP(buf_finip) struct buf b = BUF_INIT;
-    if (now && old ? json_equal(now, old) : now == old) {
-        return;
+    if (now && old ? !json_equal(now, old) : now != old) {
+        validate_refuse_selector(e, path, now, "field is immutable");
     }
-    (void)buf_append_str(&b, STR_LIT("v1.LabelSelector{MatchLabels:"));
-    put_map(&b, json_get(now, "matchLabels"));
-    (void)buf_append_str(&b, STR_LIT(", MatchExpressions:"));
-    put_expressions(&b, json_get(now, "matchExpressions"));
-    (void)buf_append_str(&b, STR_LIT("}"));
-    refuse(e, path, &b, "field is immutable");
 }

@@ -244,7 +244,7 @@ static void selector(struct field_errors *e, const struct json *obj)
         json_set_str(made, OLD_NAME_LABEL, obj_name(obj));
         if (selector_from_json(e->arena, s, &parsed, NULL) == 0 &&
             !selector_match_labels(parsed, made)) {
-            field_error(e, FIELD_INVALID, "spec.selector", s, "`selector` not auto-generated");
+            validate_refuse_selector(e, "spec.selector", s, "`selector` not auto-generated");
         }
     }
     if (selector_from_json(e->arena, s, &parsed, NULL) == 0 &&

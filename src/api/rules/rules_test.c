@@ -147,10 +147,13 @@ static void jobs_are_checked(void **state)
         {"batch/v1", "Job",
          "{'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{" JOB_POD "}}}",
          "[spec.selector: Invalid value: "
-         "{\"matchLabels\":{\"a\":\"b\",\"batch.kubernetes.io/controller-uid\":\"u-1\"}}: "
+         "v1.LabelSelector{MatchLabels:map[string]string{\"a\":\"b\", "
+         "\"batch.kubernetes.io/controller-uid\":\"u-1\"}, "
+         "MatchExpressions:[]v1.LabelSelectorRequirement(nil)}: "
          "`selector` not auto-generated, spec.template.metadata.labels: Invalid value: "
-         "{\"batch.kubernetes.io/controller-uid\":\"u-1\",\"controller-uid\":\"u-1\","
-         "\"batch.kubernetes.io/job-name\":\"x\",\"job-name\":\"x\"}: `selector` does not match "
+         "map[string]string{\"batch.kubernetes.io/controller-uid\":\"u-1\", "
+         "\"batch.kubernetes.io/job-name\":\"x\", \"controller-uid\":\"u-1\", "
+         "\"job-name\":\"x\"}: `selector` does not match "
          "template `labels`]"},
         {"batch/v1", "Job",
          "{'spec':{'podFailurePolicy':{'rules':[{'action':'FailJob','onExitCodes':{'operator':'In',"
