@@ -54,6 +54,23 @@ def test_a_mutating_webhook_changes_the_command(hooks, configure, box, k):  # no
     until("the command is changed", lambda: k("exec", "box", "--", "echo", "one") == "other\n")
 
 
+def test_an_eviction_is_asked_about(hooks, configure, box, api, ns):  # noqa: F811
+    hooks.on("/evict", lambda r: {"allowed": False, "status": {"message": "it stays"}})
+    configure("Validating", "evict", hook("evict.example.com", hooks.client_config("/evict"), resources=["pods/eviction"]))
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "box", "namespace": ns}}
+    def refused():
+        try:
+            api.post(pods_path(ns, "box") + "/eviction?dryRun=All", body)
+        except ApiError as e:
+            return "it stays" in e.body["message"]
+        return False
+    until("the hook is asked", refused)
+    asked = hooks.requests("/evict")[-1]
+    assert (asked["operation"], asked["subResource"], asked["oldObject"]) == ("CREATE", "eviction", None)
+    assert asked["kind"] == {"group": "policy", "version": "v1", "kind": "Eviction"}
+    assert asked["object"]["kind"] == "Eviction" and asked["object"]["metadata"]["name"] == "box"
+
+
 def test_a_policy_keeps_people_out_of_pods(force, box, kk, api, ns):  # noqa: F811
     name = force({"expression": "!object.?stdin.orValue(false) || 'debug' in request.userInfo.groups",
                   "message": "no shells here", "reason": "Forbidden"},

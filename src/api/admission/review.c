@@ -28,17 +28,33 @@ static struct json *triple(struct arena *a, const struct kind *k, const char *la
     return o;
 }
 
-/* The kind of what is written; a connection's object is its options. */
+/* What is asked about where that is no object of the kind: the options of a connection, an
+ * Eviction. NULL otherwise. */
+static const struct json *own_body(const struct admission *ad)
+{
+    const struct kind_subresource *sub = ad->op->sub;
+    if (ad->verb == SERVER_CONNECT) {
+        return ad->obj;
+    }
+    return sub && sub->sub == KIND_SUB_EVICTION ? ad->op->body : NULL;
+}
+
 static struct json *kind_of(const struct admission *ad, const struct kind *k)
 {
     struct arena *a = ad->op->arena;
-    if (ad->verb != SERVER_CONNECT) {
+    const struct json *body = own_body(ad);
+    struct str group = STR_NULL, version = str_of(obj_api_version(body));
+    if (!body) {
         return triple(a, k, "kind", k->kind);
     }
     struct json *o = json_object(a);
-    json_set_str(o, "group", "");
-    json_set_str(o, "version", obj_api_version(ad->obj));
-    json_set_str(o, "kind", obj_kind(ad->obj));
+    if (!str_cut(version, '/', &group, &version)) {
+        version = group;
+        group = STR_NULL;
+    }
+    json_set(o, "group", json_string_n(a, group));
+    json_set(o, "version", json_string_n(a, version));
+    json_set_str(o, "kind", obj_kind(body));
     return o;
 }
 
@@ -81,8 +97,7 @@ static struct json *served(const struct admission *ad, const struct kind *as,
                            const struct json *obj)
 {
     struct arena *a = ad->op->arena;
-    struct json *copy = obj ? json_clone(a, obj) : json_null(a);
-    return obj && ad->verb != SERVER_CONNECT ? kind_to_served(a, as, copy) : copy;
+    return obj ? kind_to_served(a, as, json_clone(a, obj)) : json_null(a);
 }
 
 struct json *admission_request(const struct admission *ad, const struct kind *as, const char *uid)
@@ -106,8 +121,9 @@ struct json *admission_request(const struct admission *ad, const struct kind *as
     }
     json_set_str(r, "operation", admission_operation(ad));
     json_set(r, "userInfo", user_of(a, op->user));
-    json_set(r, "object", served(ad, as, ad->obj));
-    json_set(r, "oldObject", served(ad, as, ad->old));
+    const struct json *body = own_body(ad);
+    json_set(r, "object", body ? json_clone(a, body) : served(ad, as, ad->obj));
+    json_set(r, "oldObject", body ? json_null(a) : served(ad, as, ad->old));
     json_set_bool(r, "dryRun", op->opt.dry_run);
     json_set(r, "options", options_of(ad));
     return r;
