@@ -208,6 +208,62 @@ static struct expr **plan_list(struct planner *p, struct ast_expr *const *list, 
     return out;
 }
 
+/* deduplicate(key, all): the row stands before its arguments. */
+static struct expr **plan_row_and_list(struct planner *p, const struct ast_expr *e, uint32_t *n)
+{
+    static const struct ast_expr row = {.kind = AST_WILDCARD};
+    struct expr **list = plan_list(p, e->args, e->n_args, CLAUSE_AGGREGATE);
+    struct expr **out = list ? arena_alloc(p->arena, (e->n_args + 1) * sizeof(*out)) : NULL;
+    if (!out || !(out[0] = plan_expr(p, &row, CLAUSE_AGGREGATE))) {
+        return NULL;
+    }
+    memcpy(out + 1, list, e->n_args * sizeof(*out));
+    *n = e->n_args + 1;
+    return out;
+}
+
+static struct str column_name(struct planner *p, const struct ast_expr *e, uint32_t i)
+{
+    if (e->kind == AST_FIELD || e->kind == AST_ARROW) {
+        return keep_text(p, e->name);
+    }
+    if (e->kind == AST_CALL) {
+        return keep_text(p, e->function);
+    }
+    char *text = arena_printf(p->arena, "kuiper_field_%u", i);
+    return str_of(text ? text : "");
+}
+
+/* changed_cols(prefix, ignore_null, columns...): the columns become one object, by their names. */
+static struct expr **plan_columns(struct planner *p, const struct ast_expr *e, uint32_t *n)
+{
+    struct expr **out = arena_alloc(p->arena, 3 * sizeof(*out));
+    struct expr *object = plan_new_expr(p, EXPR_OBJECT);
+    if (!out || !object || e->n_args < 3) {
+        return NULL;
+    }
+    object->list = arena_alloc(p->arena, e->n_args * sizeof(*object->list));
+    object->names = arena_alloc(p->arena, e->n_args * sizeof(*object->names));
+    for (uint32_t i = 0; object->list && object->names && i < e->n_args; i++) {
+        struct expr *arg = plan_expr(p, e->args[i], CLAUSE_ANALYTIC);
+        if (!arg) {
+            return NULL;
+        }
+        if (i < 2) {
+            out[i] = arg;
+        } else if (e->args[i]->kind == AST_WILDCARD) {
+            object->a = arg;
+        } else {
+            object->names[object->n_list] = column_name(p, e->args[i], i - 2);
+            object->list[object->n_list++] = arg;
+        }
+    }
+    object->n_names = object->n_list;
+    out[2] = object;
+    *n = 3;
+    return out;
+}
+
 static void *grown(struct planner *p, void *old, uint32_t n, uint32_t *cap, size_t size)
 {
     if (n < *cap) {
@@ -236,7 +292,9 @@ static struct expr *plan_aggregate(struct planner *p, const struct ast_expr *e,
     bool star = e->n_args == 1 && e->args[0]->kind == AST_WILDCARD && str_is(e->function, "count");
     struct aggregate_call call = {.function = f, .distinct = e->distinct};
     call.n_args = star ? 0 : e->n_args;
-    call.args = plan_list(p, e->args, call.n_args, CLAUSE_AGGREGATE);
+    call.args = str_is(e->function, "deduplicate")
+                    ? plan_row_and_list(p, e, &call.n_args)
+                    : plan_list(p, e->args, call.n_args, CLAUSE_AGGREGATE);
     call.filter = e->filter ? plan_expr(p, e->filter, CLAUSE_AGGREGATE) : NULL;
     struct expr *ref = plan_new_expr(p, EXPR_COMPUTED);
     if (!call.args || !ref || (e->filter && !call.filter)) {
@@ -263,7 +321,8 @@ static struct expr *plan_analytic_call(struct planner *p, const struct ast_expr 
         clause = CLAUSE_ANALYTIC; /* analytic functions may stand in each other */
     }
     struct plan_analytic call = {.function = f, .n_args = e->n_args, .n_partition = e->n_partition};
-    call.args = plan_list(p, e->args, e->n_args, CLAUSE_ANALYTIC);
+    call.args = f->kind == FUNCTION_COLUMNS ? plan_columns(p, e, &call.n_args)
+                                            : plan_list(p, e->args, e->n_args, CLAUSE_ANALYTIC);
     call.partition = plan_list(p, e->partition, e->n_partition, CLAUSE_ANALYTIC);
     call.when = e->when ? plan_expr(p, e->when, CLAUSE_ANALYTIC) : NULL;
     struct expr *ref = plan_new_expr(p, EXPR_COMPUTED);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Analytic functions: a state for each call and each value of its PARTITION BY. Rows are taken one
- * after the other, in order; WHEN decides whether a row counts, else the last value stands.
+ * after the other, in order; a row that does not meet WHEN is a step that takes nothing in.
  */
 #include "base/limits.h"
 #include "engine_private.h"
@@ -10,8 +10,6 @@ struct part {        /* of one call */
     struct row *key; /* cells are the PARTITION BY values; NULL without */
     uint64_t hash;
     void *state;
-    struct arena last_arena;
-    struct value last; /* the value of the last row that counted */
 };
 
 struct call {
@@ -43,7 +41,6 @@ static void part_fini(struct part *p, const struct function *f)
         f->state->fini(p->state);
     }
     mem_free(p->state);
-    arena_fini(&p->last_arena);
     row_unref(p->key);
 }
 
@@ -110,8 +107,7 @@ static int add_part(struct call *c, const struct function *f, const struct value
         return -E_NOMEM;
     }
     struct part *p = &c->parts[c->n];
-    *p = (struct part){.hash = hash, .last = VALUE_OF_NULL};
-    arena_init(&p->last_arena, 0);
+    *p = (struct part){.hash = hash};
     p->state = mem_zalloc(f->state->size);
     p->key = n > 0 ? row_new(cells, n, NULL, NULL, 0, 0) : NULL;
     if (!p->state || (n > 0 && !p->key)) {
@@ -159,13 +155,6 @@ static int eval_list(struct expr *const *list, uint32_t n, struct eval *ev, stru
     return rc;
 }
 
-static int keep_last(struct part *p, const struct value *v)
-{
-    arena_clear(&p->last_arena);
-    p->last = value_copy(&p->last_arena, v);
-    return arena_failed(&p->last_arena) ? -E_NOMEM : 0;
-}
-
 static int run_call(const struct plan_analytic *a, struct call *c, struct eval *ev,
                     struct value *ret, struct err *err)
 {
@@ -178,18 +167,13 @@ static int run_call(const struct plan_analytic *a, struct call *c, struct eval *
         rc = find_part(c, a->function, key, a->n_partition, &p);
         rc = rc < 0 ? err_sys(err, rc, "partitions of %s", a->function->name) : 0;
     }
-    if (rc == 0 && !counts) {
-        *ret = value_copy(ev->arena, &p->last);
-        return 0;
-    }
     rc = rc < 0 ? rc : eval_list(a->args, a->n_args, ev, &args, err);
     if (rc == 0) {
         struct value v = VALUE_OF_NULL;
+        ev->skip = !counts;
         rc = a->function->state->step(p->state, ev, args, a->n_args, &v, err);
+        ev->skip = false;
         *ret = value_copy(ev->arena, &v);
-        if (rc == 0 && a->when) {
-            rc = keep_last(p, &v);
-        }
     }
     return rc;
 }
@@ -249,20 +233,17 @@ int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
 
 /* ---- checkpoints ---- */
 
-/* [key as a row or null, state, last] of each partition */
+/* [key as a row or null, state] of each partition */
 static int save_part(const struct part *p, const struct function *f, struct arena *a,
                      struct value *ret)
 {
-    struct value *items = arena_alloc(a, 3 * sizeof(*items));
+    struct value *items = arena_alloc(a, 2 * sizeof(*items));
     if (!items) {
         return -E_NOMEM;
     }
     items[0] = p->key ? row_save(a, p->key) : VALUE_OF_NULL;
-    struct row *last = row_new(&p->last, 1, NULL, NULL, 0, 0);
-    items[2] = last ? row_save(a, last) : VALUE_OF_NULL;
-    row_unref(last);
-    *ret = (struct value){.type = VALUE_ARRAY, .n = 3, .items = items};
-    return last ? f->state->save(p->state, a, &items[1]) : -E_NOMEM;
+    *ret = (struct value){.type = VALUE_ARRAY, .n = 2, .items = items};
+    return f->state->save(p->state, a, &items[1]);
 }
 
 int analytic_save(const struct analytic_state *s, const struct plan *plan, struct arena *a,
@@ -288,7 +269,7 @@ static int load_part(struct call *c, const struct plan_analytic *a, const struct
     struct part *p;
     struct row *key = NULL;
     uint64_t hash = 1;
-    if (saved->type != VALUE_ARRAY || saved->n != 3) {
+    if (saved->type != VALUE_ARRAY || saved->n != 2) {
         return -E_INVAL;
     }
     if (a->n_partition > 0) {
@@ -303,12 +284,6 @@ static int load_part(struct call *c, const struct plan_analytic *a, const struct
     }
     int rc = add_part(c, a->function, key ? key->cells : NULL, a->n_partition, hash, &p);
     row_unref(key);
-    if (rc < 0) {
-        return rc;
-    }
-    struct row *last = row_load(&saved->items[2]);
-    rc = last && last->n_cells == 1 ? keep_last(p, &last->cells[0]) : -E_INVAL;
-    row_unref(last);
     return rc < 0 ? rc : a->function->state->load(p->state, &saved->items[1]);
 }
 
@@ -336,7 +311,7 @@ size_t analytic_bytes(const struct analytic_state *s, const struct plan *plan)
         for (uint32_t k = 0; k < s->calls[i].n; k++) {
             const struct part *p = &s->calls[i].parts[k];
             n += sizeof(*p) + ops->size + (ops->bytes ? ops->bytes(p->state) : 0) +
-                 p->last_arena.used + (p->key ? p->key->bytes : 0);
+                 (p->key ? p->key->bytes : 0);
         }
     }
     return n;
