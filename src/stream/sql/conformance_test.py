@@ -48,6 +48,8 @@ def judge(case, got):
         return f"prints {got['printed']!r}, and that again {got['unstable']!r}"
     if wanted and not later(case):
         return None if got.get("error", "").strip() == wanted.strip() else f"{got}, wanted the error {wanted!r}"
+    if "error" in got and case.get("result", 0) is None:
+        return None     # nothing comes out of a statement that is refused
     if "error" in got:
         return f"refused: {got['error']}"
     if "agg" in case and got["aggregate"] != case["agg"]:
