@@ -164,8 +164,10 @@ def test_a_lost_node_becomes_unknown_and_keeps_its_pods(pair, spread):
         until("its pods are not ready for the center", lambda: condition(
             center.api().get(pods_path(k.namespace, name)), "Ready")["status"] == "False")
         assert by_node() == before, "nothing is evicted"
-        for command in (("exec", name, "--", "true"), ("logs", name)):
-            assert re.search(f"node {a.node} (does not answer|is not connected)", k.fails(*command))
+        with k.start("exec", name, "--", "true") as running, k.start("logs", name) as reading:
+            for stream in (running, reading):
+                assert stream.wait() != 0
+                assert re.search(f"node {a.node} (does not answer|is not connected)", stream.text())
         k.apply(pod("elsewhere"))
         until("new pods go to the other node", lambda: is_ready(
             center.api().get(pods_path(k.namespace, "elsewhere"))))
