@@ -96,6 +96,21 @@ def test_a_user_sees_exactly_what_his_roles_allow(kk, ns, person):
     assert "forbidden" in ann.fails("get", "pods")
 
 
+def test_a_watch_goes_on_when_its_rights_are_gone(kk, ns, api, person):
+    """As in Kubernetes: who may is asked when a watch begins; it sees what comes until its time is over."""
+    eve = person("eve", "guests").within(ns)
+    kk("create", "role", "guest", "--verb=list,watch", "--resource=configmaps")
+    kk("create", "rolebinding", "guests", "--role=guest", "--group=guests")
+    with eve.start("get", "configmaps", "--watch", "-o", "name") as running:
+        running.expect("kube-root-ca.crt")
+        kk("delete", "rolebinding", "guests")
+        assert 'cannot list resource "configmaps"' in eve.fails("get", "configmaps", "--watch")
+        kk.create(configmap("later", a="b"))
+        running.expect("^configmap/later$")
+    ended = list(api.watch(f"/api/v1/namespaces/{ns}/configmaps", timeoutSeconds=1))
+    assert [e["type"] for e in ended].count("ERROR") == 0, "a watch ends when its time is over"
+
+
 def test_names_and_subresources(kk, ns, person):
     ben = person("ben").within(ns)
     kk("create", "role", "one", "--verb=get,update,watch", "--resource=configmaps", "--resource-name=one")
