@@ -4,8 +4,9 @@
 #include "base/mem.h"
 #include "decoder_private.h"
 
-static const struct decoder_ops *const formats[] = {
-    &decode_batch, &decode_binary, &decode_delimited, &decode_json, &decode_urlencoded};
+static const struct decoder_ops *const formats[] = {&decode_batch,     &decode_binary,
+                                                    &decode_delimited, &decode_json,
+                                                    &decode_protobuf,  &decode_urlencoded};
 
 static const struct decoder_ops *find_format(struct str name)
 {

@@ -3,8 +3,9 @@
 #include "base/mem.h"
 #include "encoder_private.h"
 
-static const struct encoder_ops *const formats[] = {
-    &encode_batch, &encode_binary, &encode_delimited, &encode_json, &encode_urlencoded};
+static const struct encoder_ops *const formats[] = {&encode_batch,     &encode_binary,
+                                                    &encode_delimited, &encode_json,
+                                                    &encode_protobuf,  &encode_urlencoded};
 
 static const struct encoder_ops *find_format(struct str name)
 {
