@@ -197,6 +197,8 @@ def test_a_broken_policy_is_refused_in_known_words(k, api, ns):
                  "message must not contain line breaks",
                  'spec.variables[0].name: Invalid value: "a-b": name is not a valid CEL identifier'):
         assert text in out, (text, out)
+    out = k.fails("create", "-f", "-", stdin=json.dumps(policy(f"{ns}-many", *["true"] * 300)))
+    assert "spec.validations: Too many: " in out and "must have at most 256 items" in out
     out = k.fails("create", "-f", "-", stdin=json.dumps(policy(f"{ns}-empty")))
     assert "spec.validations: Required value: validations or auditAnnotations must be supplied" in out
     body = binding(f"{ns}-bad", ns, ("Deny", "Warn", "Deny"), paramRef={"parameterNotFoundAction": "Maybe"}, policyName="")

@@ -8,6 +8,7 @@
 #include "api/name.h"
 #include "api/rules/admission.h"
 #include "api/rules/rules.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 #define GROUP "admissionregistration.k8s.io"
@@ -224,6 +225,17 @@ static void annotations(struct field_errors *e, const char *policy, const struct
     }
 }
 
+/* Each of them costs a compilation, and more on every request. */
+static bool too_many(struct field_errors *e, const char *path, const struct json *list)
+{
+    if (json_len(list) <= LIMIT_POLICY_ITEMS) {
+        return false;
+    }
+    field_error(e, FIELD_TOO_MANY, path, list,
+                rule_path(e, "must have at most %d items", LIMIT_POLICY_ITEMS));
+    return true;
+}
+
 static void expressions(struct field_errors *e, const struct json *obj)
 {
     const struct json *spec = json_get(obj, "spec"), *variables = json_get(spec, "variables");
@@ -236,6 +248,9 @@ static void expressions(struct field_errors *e, const struct json *obj)
         return;
     }
     rule_match_conditions(e, "spec.matchConditions", json_get(spec, "matchConditions"), env);
+    if (too_many(e, "spec.variables", variables) || too_many(e, "spec.validations", list)) {
+        return;
+    }
     for (size_t i = 0; i < json_len(variables); i++) {
         variable(e, rule_path(e, "spec.variables[%zu]", i), variables, i, env);
     }
