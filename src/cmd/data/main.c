@@ -176,8 +176,22 @@ static int start(struct program *p, struct err *err)
     uint16_t port = 0;
     int rc = open_http(p, &port, err);
     if (rc == 0) {
-        const struct data_config cfg = {
-            .loop = p->loop, .dir = p->opts->state_dir, .zone = p->opts->zone, .port = port};
+        const struct options *o = p->opts;
+        const struct broker_config broker = {.address = o->plain.host,
+                                             .port = o->plain.port,
+                                             .tls = {.address = o->tls.host,
+                                                     .port = o->tls.port,
+                                                     .cert_file = o->cert,
+                                                     .key_file = o->key,
+                                                     .ca_file = o->ca},
+                                             .users_file = o->users,
+                                             .acl_file = o->acl,
+                                             .anonymous = o->anonymous};
+        const struct data_config cfg = {.loop = p->loop,
+                                        .dir = o->state_dir,
+                                        .zone = o->zone,
+                                        .port = port,
+                                        .broker = o->mqtt || o->mqtt_tls ? &broker : NULL};
         rc = data_start(&cfg, &p->data, err);
     }
     rc = rc < 0 ? rc : loop_on_signal(p->loop, SIGTERM, on_signal, p, err);

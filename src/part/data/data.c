@@ -53,7 +53,8 @@ static int open_store(struct data *d, struct err *err)
     if (d->dir && !path) {
         return err_sys(err, -E_NOMEM, "open the store");
     }
-    int rc = d->dir ? dir_make(d->dir, 0700, err) : 0;
+    int rc =
+        d->dir ? dir_make(d->dir, 0711, err) /* the broker is another user and lives below */ : 0;
     const struct store_opts opts = {.path = path, .history_count = 16, .history_bytes = 64 << 10};
     return rc < 0 ? rc : store_open(d->loop, &opts, &d->store, err);
 }
