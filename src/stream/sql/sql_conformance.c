@@ -5,13 +5,15 @@
  *      in   "SELECT ..."
  *      out  {"error": text} or {"printed": canonical text, "aggregate": bool}
  *
- * What is printed is parsed again and must print the same: {"unstable": text} if it does not.
+ * What is printed is parsed again and must print the same: {"unstable": text} if it does not. With
+ * an argument it prints the table of functions, a line of JSON each, for reference_test.py.
  */
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "codec/json.h"
 #include "sql.h"
+#include "stream/fn/function.h"
 
 enum { LINE_MAX_BYTES = 1 << 20 };
 
@@ -43,8 +45,33 @@ static void parse(struct arena *a, struct str text, struct json *out)
     }
 }
 
-int main(void)
+static void print_functions(void)
 {
+    uint32_t n;
+    const struct function *const *all = function_all(&n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct arena a;
+        CLEANUP(buf_finip) struct buf text = BUF_INIT;
+        arena_init(&a, 0);
+        struct json *j = json_object(&a);
+        json_set_str(j, "name", all[i]->name);
+        json_set_int(j, "kind", all[i]->kind);
+        json_set_int(j, "min", all[i]->min_args);
+        json_set_int(j, "max", all[i]->max_args == FUNCTION_ARGS_ANY ? -1 : all[i]->max_args);
+        json_set_str(j, "help", all[i]->help);
+        (void)json_print(&text, j);
+        (void)printf(STR_FMT "\n", STR_ARG(buf_str(&text)));
+        arena_fini(&a);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1) {
+        print_functions();
+        return 0;
+    }
     char *line = mem_alloc(LINE_MAX_BYTES);
     while (line && fgets(line, LINE_MAX_BYTES, stdin)) {
         struct arena a;
