@@ -2,6 +2,8 @@
 /* UTF-8; see utf8.h. */
 #include "utf8.h"
 
+#include <string.h>
+
 static bool continues(const char *p, size_t from, size_t to)
 {
     for (size_t i = from; i < to; i++) {
@@ -33,6 +35,14 @@ size_t utf8_len(const char *p, size_t n)
 bool utf8_valid(struct str s)
 {
     for (size_t i = 0; i < s.n;) {
+        uint64_t eight;
+        if (s.n - i >= sizeof(eight)) { /* ASCII, mostly */
+            memcpy(&eight, s.p + i, sizeof(eight));
+            if (!(eight & 0x8080808080808080u)) {
+                i += sizeof(eight);
+                continue;
+            }
+        }
         size_t len = utf8_len(s.p + i, s.n - i);
         if (!len) {
             return false;

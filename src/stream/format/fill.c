@@ -316,6 +316,23 @@ int fill_end_row(struct fill *f, const struct payload *p, const struct value *wh
     return 0;
 }
 
+int fill_end_rows(struct fill *f, const struct payload *p, uint32_t n)
+{
+    struct batch *b = f->b;
+    for (uint32_t i = 0; i < n; i++) {
+        b->time_us[f->row + i] = p->arrival_us;
+    }
+    for (uint32_t i = 0; f->shape->meta && i < n; i++) {
+        set_meta(f, &p->meta);
+        f->row++;
+    }
+    if (arena_failed(&b->arena)) {
+        return -E_LIMIT;
+    }
+    b->rows += n;
+    return 0;
+}
+
 void fill_finish(struct fill *f)
 {
     for (uint32_t i = 0; i < f->columns; i++) {

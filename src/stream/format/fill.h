@@ -88,6 +88,10 @@ void fill_drop_row(struct fill *f);
 int fill_end_row(struct fill *f, const struct payload *p, const struct value *whole,
                  struct err *err);
 
+/* n rows at once, of which the columns were filled by other means: nothing is declared, no field
+ * gives the time, nobody wants whole events. */
+int fill_end_rows(struct fill *f, const struct payload *p, uint32_t n);
+
 /* Event time of a value in microseconds: numbers are milliseconds. 0 or -E_INVAL with a text. */
 int fill_instant(const struct format_options *opts, const struct value *v, int64_t *ret_us,
                  struct err *err);

@@ -169,8 +169,24 @@ static struct value value_at(struct arena *a, const struct frame_column *c, uint
 
 /* ---- columns ---- */
 
+static struct value *texts_of(struct arena *a, const struct frame *f, const struct frame_column *c)
+{
+    struct value *v = arena_alloc(a, BATCH_ROWS * sizeof(*v));
+    uint32_t type = c->type == FRAME_TEXT ? VALUE_STRING : VALUE_BYTES, from = 0;
+    for (uint32_t i = 0; v && i < f->rows; i++) {
+        uint32_t to = u32_at(c->data + (size_t)i * 4);
+        v[i] = (struct value){
+            .type = misses(c, i) ? VALUE_ABSENT : type, .n = to - from, .s = c->texts.p + from};
+        from = to;
+    }
+    return v;
+}
+
 static struct value *values_of(struct arena *a, const struct frame *f, const struct frame_column *c)
 {
+    if (c->type == FRAME_TEXT || c->type == FRAME_BYTES) {
+        return texts_of(a, f, c);
+    }
     struct value *v = arena_alloc(a, BATCH_ROWS * sizeof(*v));
     for (uint32_t i = 0; v && i < f->rows; i++) {
         v[i] = value_at(a, c, i);
@@ -235,7 +251,7 @@ static struct value whole_row(struct arena *a, const struct frame *f, const stru
     return (struct value){.type = VALUE_OBJECT, .n = n, .members = m};
 }
 
-/* Where types are declared, rows may be refused: values go one by one. */
+/* Where types are declared rows may be refused, and whole events are wanted row by row. */
 static int fill_by_values(struct decoder *d, const struct frame *f, const struct frame_column *c)
 {
     struct fill *fill = &d->fill;
@@ -253,7 +269,12 @@ static int fill_by_values(struct decoder *d, const struct frame *f, const struct
         if (fill->b->whole) {
             whole = whole_row(&fill->b->arena, f, c, row);
         }
+        uint32_t before = fill->b->rows;
         rc = decoder_end_row(d, &whole);
+        if (rc == 0 && fill->b->rows > before && f->timed && fill->time_slot == FILL_NOWHERE &&
+            !misses(&c[0], row)) {
+            memcpy(&fill->b->time_us[before], c[0].data + (size_t)row * 8, 8);
+        }
     }
     return rc;
 }
@@ -261,20 +282,15 @@ static int fill_by_values(struct decoder *d, const struct frame *f, const struct
 static int fill_columns(struct decoder *d, const struct frame *f, const struct frame_column *c)
 {
     struct fill *fill = &d->fill;
-    int rc = 0;
+    fill_row(fill);
     for (uint32_t i = 0; i < f->columns; i++) {
         if (!take_column(fill, f, &c[i])) {
             return -E_LIMIT;
         }
     }
-    for (uint32_t row = 0; rc == 0 && row < f->rows; row++) {
-        struct value whole = {.type = VALUE_ABSENT};
-        fill_row(fill);
-        if (fill->b->whole) {
-            whole = whole_row(&fill->b->arena, f, c, row);
-        }
-        rc = decoder_end_row(d, &whole);
-        if (rc == 0 && f->timed && fill->time_slot == FILL_NOWHERE && !misses(&c[0], row)) {
+    int rc = fill_end_rows(fill, d->payload, f->rows);
+    for (uint32_t row = 0; rc == 0 && f->timed && row < f->rows; row++) {
+        if (!misses(&c[0], row)) {
             memcpy(&fill->b->time_us[row], c[0].data + (size_t)row * 8, 8);
         }
     }
@@ -322,7 +338,8 @@ static int decode(struct decoder *d)
         refuse(d, why);
         return 1;
     }
-    bool by_values = d->fill.declared || d->fill.time_slot != FILL_NOWHERE;
+    bool by_values =
+        d->fill.declared || d->fill.time_slot != FILL_NOWHERE || d->fill.b->whole != NULL;
     int rc = by_values ? fill_by_values(d, &f, c) : fill_columns(d, &f, c);
     if (rc < 0) {
         d->fill.b->rows = 0; /* a frame comes entirely or not at all */
