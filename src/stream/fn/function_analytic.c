@@ -179,7 +179,7 @@ static int had_changed_step(void *state, struct eval *ev, const struct value *ar
     return rc;
 }
 
-/* lag(x, n, otherwise): the queue holds the last n values of rows that met WHEN. */
+/* lag(x, n, otherwise, ignore_null): the queue holds the last n values of rows that met WHEN. */
 static int lag_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
                     struct value *ret, struct err *err)
 {
@@ -203,7 +203,8 @@ static int lag_step(void *state, struct eval *ev, const struct value *args, unsi
             return -E_NOMEM;
         }
     }
-    if (ev->skip) {
+    if (ev->skip ||
+        (argc > 3 && args[3].type == VALUE_BOOL && args[3].b && value_is_null(&args[0]))) {
         return 0;
     }
     if (q->n == n) {
@@ -445,7 +446,7 @@ static const struct function functions[] = {
      .help = "The members of an object as columns."},
     ANALYTIC("had_changed", 1, FUNCTION_ARGS_ANY, check_had_changed, &had_changed_ops,
              "Whether one of the values has changed."),
-    ANALYTIC("lag", 1, 3, check_lag, &lag_ops, "The value of an earlier row."),
+    ANALYTIC("lag", 1, 4, check_lag, &lag_ops, "The value of an earlier row."),
     ANALYTIC("latest", 1, 2, NULL, &latest_ops, "The last value that was not null."),
     {.name = "unnest",
      .kind = FUNCTION_SET,

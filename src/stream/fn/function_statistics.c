@@ -271,7 +271,9 @@ static int sample_merge(void *into, const void *from, struct err *err)
     for (uint32_t i = 0; rc == 0 && i < s->n; i++) {
         rc = sample_push(into, *sample_at(s, i));
     }
-    ((struct sample *)into)->percent = s->percent;
+    if (s->n > 0) { /* an empty one was never told */
+        ((struct sample *)into)->percent = s->percent;
+    }
     return rc;
 }
 
