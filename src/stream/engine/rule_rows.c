@@ -317,6 +317,35 @@ static void on_watermark(void *arg, int64_t us)
     }
 }
 
+/* A row behind the watermark: windows that keep what they fired take it as a correction. Analytic
+ * functions have gone on without it. */
+static void on_late(void *arg, uint32_t source, struct batch *b, uint32_t row)
+{
+    struct pipeline *p = arg;
+    struct selection sel = {.n = 1, .rows = {(uint16_t)row}};
+    if (!p->window || p->analytics || p->rule->opts.allowed_lateness_us <= 0) {
+        return;
+    }
+    if (source == 0 && p->filter) {
+        struct failing f = {p, "run Where error", &p->op_filter};
+        const struct program_input in = {.batch = b,
+                                         .rule = &p->rule->eval,
+                                         .now_us = now_of(p),
+                                         .on_error = on_row_error,
+                                         .arg = &f};
+        if (program_filter(p->filter, &in, &sel) < 0 || sel.n == 0) {
+            return;
+        }
+    }
+    struct row *r = batch_row(b, row);
+    if (!r || window_correct(p->window, source, r) < 0) {
+        struct err err;
+        (void)err_sys(&err, -E_NOMEM, "a late row of rule %s was dropped", p->rule->id);
+        pipeline_error(p, "event time", &err);
+    }
+    row_unref(r);
+}
+
 int pipeline_take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
                   bool exact)
 {
@@ -348,19 +377,26 @@ static int open_window(struct pipeline *p, struct err *err)
     spec.zone = p->rule->zone ? p->rule->zone : p->rule->engine->zone;
     spec.memory_limit = p->rule->opts.memory_limit;
     spec.n_computed = p->plan->n_analytics;
+    spec.lateness = spec.event_time ? p->rule->opts.allowed_lateness_us : 0;
     return window_new(&spec, pipeline_on_window, on_window_error, p, &p->window, err);
 }
 
 static int open_watermark(struct pipeline *p, struct err *err)
 {
-    static const struct watermark_ops ops = {.rows = on_ordered, .time = on_watermark};
+    static const struct watermark_ops ops = {
+        .rows = on_ordered, .time = on_watermark, .late = on_late};
     const struct rule_options *o = &p->rule->opts;
     uint32_t n = p->plan->n_sources;
     const struct shape **shapes = arena_alloc(&p->plan->arena, n * sizeof(struct shape *));
     for (uint32_t i = 0; shapes && i < n; i++) {
         shapes[i] = &p->plan->sources[i].stream->shape;
     }
+    uint64_t tables = 0;
+    for (uint32_t i = 0; i < n && i < 64; i++) {
+        tables |= (uint64_t)p->plan->sources[i].table << i;
+    }
     const struct watermark_spec spec = {.n_sources = n,
+                                        .tables = tables,
                                         .shapes = shapes,
                                         .tolerance_us = o->late_tolerance_us,
                                         .idle_us = o->idle_timeout_us,

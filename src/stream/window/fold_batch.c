@@ -5,6 +5,8 @@
  * each aggregate takes the run's rows at once.
  */
 #include "fold.h"
+
+#include "base/limits.h"
 #include "group.h"
 #include "stream/expr/program.h"
 
@@ -407,8 +409,8 @@ static int session_run(struct run *r, uint32_t at, struct bag **ret_bag, uint32_
     return rc;
 }
 
-int fold_push_batch(struct window *w, struct batch *b, const struct column *computed,
-                    const struct selection *sel)
+static int push(struct window *w, struct batch *b, const struct column *computed,
+                const struct selection *sel)
 {
     struct run r = {.w = w, .batch = b};
     r.in = (struct program_input){.batch = b,
@@ -432,5 +434,17 @@ int fold_push_batch(struct window *w, struct batch *b, const struct column *comp
             w->now_us = MAX_OF(w->now_us, b->time_us[r.times->rows[at + n - 1]]);
         }
     }
+    return rc;
+}
+
+/* Batches are shared by all rules of a stream: what is computed for this one lies in an arena of
+ * its own. */
+int fold_push_batch(struct window *w, struct batch *b, const struct column *computed,
+                    const struct selection *sel)
+{
+    struct batch view = *b;
+    arena_init(&view.arena, LIMIT_BATCH_BYTES);
+    int rc = push(w, &view, computed, sel);
+    arena_fini(&view.arena);
     return rc;
 }

@@ -384,6 +384,9 @@ static int drop_row(struct window *w, uint64_t index)
             int failed = flip(w, g);
             rc = failed < 0 ? failed : rc;
         }
+        if (g->n_back == g->n) {
+            return rc;
+        }
         states_fini(w, g->front + (g->n - g->n_back - 1) * w->states_size);
     } else {
         g->n_back--;
@@ -477,14 +480,36 @@ static int emit(struct window *w, const struct window_range *range)
 
 /* ---- the window ---- */
 
+/* Memory was short in the middle of a change: the rows are all there, so that the groups can be
+ * made anew when the window fires next. */
+static void forget(struct window *w)
+{
+    struct slide *s = w->slide;
+    for (size_t i = 0; i < w->rows.n; i++) {
+        rowq_at(&w->rows, i)->group = NULL;
+    }
+    for (uint32_t i = 0; i < s->cap_slots; i++) {
+        for (struct slide_group *g = s->slots[i], *next; g; g = next) {
+            next = g->next;
+            group_free(w, g);
+        }
+        s->slots[i] = NULL;
+    }
+    s->n_groups = 0;
+    s->head = s->folded = s->base;
+    arena_clear(&w->scratch);
+}
+
 static int drop_until(struct window *w, uint64_t index)
 {
     struct slide *s = w->slide;
     int rc = 0;
-    while (s->head < index && s->head < s->folded) {
-        int failed = drop_row(w, s->head++);
-        rc = failed < 0 ? failed : rc;
+    while (rc >= 0 && s->head < index && s->head < s->folded) {
+        rc = drop_row(w, s->head++);
         arena_clear(&w->scratch);
+    }
+    if (rc < 0) {
+        forget(w);
     }
     s->head = MAX_OF(s->head, index);
     s->folded = MAX_OF(s->folded, index);
@@ -502,6 +527,9 @@ int slide_fire(struct window *w, const struct window_range *range, size_t from, 
     while (rc >= 0 && s->folded < until) {
         rc = fold_row(w, s->folded++);
         arena_clear(&w->scratch);
+        if (rc < 0) {
+            forget(w);
+        }
     }
     rc = rc < 0 ? rc : emit(w, range);
     bool no_room = rc == -ENOMEM && arena_failed(&w->scratch);

@@ -387,9 +387,7 @@ int watermark_push(struct watermark *w, uint32_t source, struct batch *b, int64_
     if (passes(w, s, b)) {
         s->greatest = b->time_us[b->rows - 1];
         w->ops.rows(w->arg, source, b);
-        w->at = s->greatest;
-        w->ops.time(w->arg, w->at);
-        return 0;
+        return move_to(w, s->greatest);
     }
     int64_t at = w->at;
     int rc = add_rows(w, source, b, &at);

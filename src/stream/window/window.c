@@ -9,6 +9,9 @@
 #include "group.h"
 #include "slide.h"
 
+/* Fewer rows than that are not worth columns. */
+#define COLUMNS_FROM 8
+
 /* ---- queues ---- */
 
 int rowq_push(struct rowq *q, const struct kept *k)
@@ -392,7 +395,7 @@ struct row *window_computed_row(struct window *w, const struct batch *b,
 int window_push_batch(struct window *w, struct batch *b, const struct column *computed,
                       const struct selection *sel)
 {
-    if (w->programs) {
+    if (w->programs && sel->n >= COLUMNS_FROM) {
         return fold_push_batch(w, b, computed, sel);
     }
     for (uint32_t i = 0; i < sel->n; i++) {

@@ -8,6 +8,9 @@
 #include "group.h"
 #include "slide.h"
 
+/* A window that waits holds no more than this for its next emission. */
+#define KEEP_BYTES ((size_t)64 << 10)
+
 /* The rows by source; tables add what they hold. */
 static int split_sources(struct window *w, const struct kept **rows, uint32_t n,
                          struct row_list **ret)
@@ -130,6 +133,9 @@ static int finish(struct window *w, int rc)
         err_set(&err, -E_LIMIT, "a window was left out: its result needs too much memory");
         window_report(w, NULL, &err);
         rc = 0;
+    }
+    if (w->scratch.used > KEEP_BYTES) {
+        arena_fini(&w->scratch);
     }
     arena_clear(&w->scratch);
     return rc;
