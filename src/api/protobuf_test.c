@@ -260,6 +260,31 @@ static void maps_hold_lists_and_times(void **state)
             "{\"status\":{\"disruptedPods\":{\"p\":\"2026-03-29T00:59:59Z\"}}}");
 }
 
+/* spec.matchConstraints.resourceRules[0]: {names 1, rule 2: {operations 1, rule 2: {groups 1 ...}}}
+ */
+static void rules_of_policies_lie_two_messages_deep(void **state)
+{
+    CLEANUP(buf_finip) struct buf raw = BUF_INIT;
+    size_t spec = pb_open(&raw, 2), match = pb_open(&raw, 2), named = pb_open(&raw, 3);
+    pb_put_bytes(&raw, 1, str_of("web"));
+    size_t with_operations = pb_open(&raw, 2);
+    pb_put_bytes(&raw, 1, str_of("CREATE"));
+    size_t rule = pb_open(&raw, 2);
+    pb_put_bytes(&raw, 1, str_of("apps"));
+    pb_put_bytes(&raw, 2, str_of("v1"));
+    pb_put_bytes(&raw, 3, str_of("deployments"));
+    pb_put_bytes(&raw, 4, str_of("*"));
+    pb_close(&raw, rule);
+    pb_close(&raw, with_operations);
+    pb_close(&raw, named);
+    pb_close(&raw, match);
+    pb_close(&raw, spec);
+    becomes("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", &raw,
+            "{\"spec\":{\"matchConstraints\":{\"resourceRules\":[{\"resourceNames\":[\"web\"],"
+            "\"operations\":[\"CREATE\"],\"apiGroups\":[\"apps\"],\"apiVersions\":[\"v1\"],"
+            "\"resources\":[\"deployments\"],\"scope\":\"*\"}]}}}");
+}
+
 static void malformed_bodies_say_what_is_wrong(void **state)
 {
     (void)state;
@@ -290,6 +315,7 @@ int main(void)
         cmocka_unit_test(schemas_of_definitions),
         cmocka_unit_test(sources_of_volumes_lie_in_a_message_of_their_own),
         cmocka_unit_test(maps_hold_lists_and_times),
+        cmocka_unit_test(rules_of_policies_lie_two_messages_deep),
         cmocka_unit_test(malformed_bodies_say_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
