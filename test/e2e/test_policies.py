@@ -252,3 +252,39 @@ def test_types_are_checked(api, ns):
     until("types are checked again", lambda: api.get(f"{POLICIES}/{name}")["status"] ==
           {"observedGeneration": 2, "typeChecking": {}})
     api.delete(f"{POLICIES}/{name}")
+
+
+def test_a_policy_as_people_write_them(k, api, ns):
+    """Applied by the server, with variables over variables and the labels of the namespace."""
+    k("label", "namespace", ns, "environment=staging")
+    name = f"{ns}-images"
+    body = policy(name, {
+        "expression": "variables.exempt || variables.containersToCheck.all(c, c.image.startsWith(variables.environment + '.'))",
+        "messageExpression": "'only ' + variables.environment + ' images are allowed in namespace ' + namespaceObject.metadata.name"},
+        resources=("deployments",), groups=("apps",), failurePolicy="Fail", variables=[
+            {"name": "environment", "expression": "'environment' in namespaceObject.metadata.labels ? "
+                                                  "namespaceObject.metadata.labels['environment'] : 'prod'"},
+            {"name": "exempt", "expression": "has(object.metadata.labels) && 'exempt' in object.metadata.labels && "
+                                             "object.metadata.labels['exempt'] == 'true'"},
+            {"name": "containers", "expression": "object.spec.template.spec.containers"},
+            {"name": "containersToCheck", "expression": "variables.containers.filter(c, c.image.contains('example.com/'))"}])
+    for _ in range(2):
+        assert "serverside-applied" in k("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+    k("apply", "-f", "-", stdin=json.dumps(binding(name, ns)))
+    def attempt(image, **labels):
+        d = deployment("web", replicas=0)
+        d["spec"]["template"]["spec"]["containers"][0]["image"] = image
+        d["metadata"]["labels"] = labels
+        return k.result("create", "--dry-run=server", "-f", "-", stdin=json.dumps(d)).err
+    said = f"denied request: only staging images are allowed in namespace {ns}"
+    until("the policy is in force", lambda: said in attempt("prod.example.com/nginx"), pause=0.02)
+    assert attempt("staging.example.com/nginx") == attempt("docker.io/nginx") == ""
+    assert attempt("prod.example.com/nginx", exempt="true") == ""
+    status = until("types are checked", lambda: api.get(f"{POLICIES}/{name}").get("status", {}).get("typeChecking") is not None
+                   and api.get(f"{POLICIES}/{name}")["status"])
+    assert status["typeChecking"] == {}
+    assert "containersToCheck" in k("describe", "validatingadmissionpolicy", name)
+    told = k("explain", "validatingadmissionpolicy.spec.matchConstraints.resourceRules")
+    assert "resourceNames" in told and "apiGroups" in told
+    k("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", name)
+    until("the policy is gone", lambda: attempt("prod.example.com/nginx") == "", pause=0.02)
