@@ -23,10 +23,11 @@ struct ring_reader {
     struct ring_page_reader *mine;
     struct ring_page_writer *theirs;
     const char *data;
-    uint64_t read;   /* published as `mine->read`, which is never read back */
-    char *copy;      /* a stretch of the ring */
-    size_t copy_cap; /* of it */
-    size_t at, end;  /* records of the copy that were not handed out yet */
+    uint64_t read;      /* up to here, out of the writer's reach */
+    uint64_t published; /* what the writer was told: the last whole chunk */
+    char *copy;         /* a stretch of the ring */
+    size_t copy_cap;    /* of it */
+    size_t at, end;     /* records of the copy that were not handed out yet */
     uint64_t records, bytes, broken;
 };
 
@@ -125,25 +126,35 @@ int ring_reader_bell(const struct ring_reader *r)
     return r->bell;
 }
 
-/* Gives what was read back to the writer. */
+/* Gives what was read back to the writer, in whole chunks that cost no memory any more. */
 static void publish(struct ring_reader *r)
 {
-    atomic_store_explicit(&r->mine->read, r->read, memory_order_release);
-}
-
-/* Goes on where the writer says it is; forgets what lies between. */
-static void skip_broken(struct ring_reader *r, uint64_t written)
-{
-    r->broken++;
-    r->at = r->end = 0;
-    r->read = written;
-    publish(r);
+    uint64_t chunk = ring_chunk(r->capacity), to = r->read & ~(chunk - 1);
+    for (uint64_t at = r->published; at < to; at += chunk) {
+        /* A hole that cannot be made costs memory alone. */
+        (void)fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        (off_t)(RING_DATA + at % r->capacity), (off_t)chunk);
+    }
+    if (to != r->published) {
+        r->published = to;
+        atomic_store_explicit(&r->mine->read, to, memory_order_release);
+    }
 }
 
 /* Where the writer is; what is no position of a record is taken for the last one before it. */
 static uint64_t written_at(struct ring_reader *r)
 {
     return atomic_load_explicit(&r->theirs->written, memory_order_acquire) & ~(uint64_t)7;
+}
+
+/* Goes on where the writer says it is; forgets what lies between, without holes. */
+static void skip_broken(struct ring_reader *r, uint64_t written)
+{
+    r->broken++;
+    r->at = r->end = 0;
+    r->read = written;
+    r->published = written & ~(ring_chunk(r->capacity) - 1);
+    atomic_store_explicit(&r->mine->read, r->published, memory_order_release);
 }
 
 /* How many bytes can be read; skips what is impossible. */
@@ -171,8 +182,7 @@ static size_t record_size(const char *p, size_t n, size_t bound, struct head *re
     }
     memcpy(ret, p, sizeof(*ret));
     uint64_t size = RING_HEAD + ring_round(ret->length);
-    bool known = ret->kind == RING_RECORD || ret->kind == RING_PAD;
-    return known && size <= bound ? (size_t)size : 0;
+    return ret->kind == RING_RECORD && size <= bound ? (size_t)size : 0;
 }
 
 static bool copy_room(struct ring_reader *r, size_t n)
@@ -187,26 +197,10 @@ static bool copy_room(struct ring_reader *r, size_t n)
     return r->copy != NULL;
 }
 
-/* Skips pads: only their head is read, and only they are not copied. */
-static size_t skip_pads(struct ring_reader *r, size_t n)
-{
-    while (n > 0) {
-        struct head head;
-        size_t size = record_size(r->data + r->read % r->capacity, n, n, &head);
-        if (size == 0 || head.kind != RING_PAD) {
-            break;
-        }
-        r->read += size;
-        n -= size;
-    }
-    publish(r);
-    return n;
-}
-
 /* Copies the next stretch out. False when there is nothing, or no memory for it. */
 static bool next_stretch(struct ring_reader *r)
 {
-    size_t n = skip_pads(r, readable(r));
+    size_t n = readable(r);
     if (n == 0) {
         return false;
     }
@@ -230,7 +224,7 @@ static bool next_stretch(struct ring_reader *r)
 /* The next record of the copy. False when the copy holds no further whole one. */
 static bool next_record(struct ring_reader *r, struct str *ret)
 {
-    while (r->end - r->at >= RING_HEAD) {
+    if (r->end - r->at >= RING_HEAD) {
         struct head head;
         size_t left = r->end - r->at;
         size_t size = record_size(r->copy + r->at, left, r->capacity, &head);
@@ -238,18 +232,17 @@ static bool next_record(struct ring_reader *r, struct str *ret)
             skip_broken(r, written_at(r));
             return false;
         }
-        if (size > left) {
-            break; /* the stretch ends within it */
+        if (size > left) { /* the stretch ends within it */
+            r->at = r->end = 0;
+            return false;
         }
         const char *bytes = r->copy + r->at + RING_HEAD;
         r->at += size;
         r->read += size;
-        if (head.kind == RING_RECORD) {
-            *ret = str_n(bytes, head.length);
-            r->records++;
-            r->bytes += head.length;
-            return true;
-        }
+        *ret = str_n(bytes, head.length);
+        r->records++;
+        r->bytes += head.length;
+        return true;
     }
     r->at = r->end = 0;
     return false;

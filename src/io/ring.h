@@ -35,8 +35,8 @@ struct ring_stats {
     uint32_t generation;     /* of the writer: 0 = none yet, +1 with each that opens the ring */
 };
 
-/* capacity is rounded up to a power of two, at least 64 kB, at most LIMIT_RING_BYTES. Memory is
- * touched only as far as it fills up. */
+/* capacity is rounded up to a power of two, at least 64 kB, at most LIMIT_RING_BYTES. What was
+ * read costs no memory. */
 int ring_reader_new(size_t capacity, struct ring_reader **ret, struct err *err);
 void ring_reader_free(struct ring_reader *r);      /* NULL is fine */
 int ring_reader_fd(const struct ring_reader *r);   /* of the memory, for the writer's process */

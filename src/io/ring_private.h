@@ -9,10 +9,10 @@
  * Positions count bytes since the ring was made and never go back; a record lies at its position
  * modulo the capacity:
  *
- *      u32 length, u32 kind (RING_RECORD, RING_PAD), bytes, zero to seven bytes to a multiple of 8
+ *      u32 length, u32 RING_RECORD, bytes, zero to seven bytes to a multiple of 8
  *
- * A pad is skipped: a writer that finds the ring empty goes back to the begin of the memory, so
- * that a reader that keeps up touches little of it.
+ * The reader gives memory back in whole chunks, after it has punched a hole there: what was read
+ * costs no memory, and the writer never writes where a hole is being made.
  */
 #ifndef IO_RING_PRIVATE_H
 #define IO_RING_PRIVATE_H
@@ -25,15 +25,14 @@
 #define RING_PAGE 4096u
 #define RING_DATA ((size_t)2 * RING_PAGE)
 #define RING_HEAD 8u
-#define RING_HOT ((uint64_t)256 << 10) /* a writer beyond this goes back when the ring is empty */
 
-enum { RING_RECORD = 0x7265u, RING_PAD = 0x7061u };
+#define RING_RECORD 0x7265u
 
 struct ring_page_reader {
     uint32_t magic;
     uint32_t version;
     uint64_t capacity;
-    _Atomic uint64_t read;
+    _Atomic uint64_t read; /* a multiple of the chunk */
     _Atomic uint32_t asleep;
     _Atomic uint64_t control;
 };
@@ -47,6 +46,11 @@ struct ring_page_writer {
 static inline uint64_t ring_round(uint64_t n)
 {
     return (n + 7) & ~(uint64_t)7;
+}
+
+static inline uint64_t ring_chunk(size_t capacity)
+{
+    return capacity / 16 < (256 << 10) ? capacity / 16 : 256 << 10;
 }
 
 /* Maps the two pages and twice the data. NULL and errno on failure. */

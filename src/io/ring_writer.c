@@ -87,22 +87,10 @@ void ring_writer_close(struct ring_writer *w)
     }
 }
 
-static void put_head(struct ring_writer *w, uint64_t at, uint32_t length, uint32_t kind)
+static void put_head(struct ring_writer *w, uint64_t at, uint32_t length)
 {
-    uint32_t head[2] = {length, kind};
+    uint32_t head[2] = {length, RING_RECORD};
     memcpy(w->data + at % w->capacity, head, sizeof(head));
-}
-
-/* A pad to the end of the memory, where the ring is empty and the record fits before its begin. */
-static uint64_t go_back(struct ring_writer *w, uint64_t read, uint64_t size)
-{
-    uint64_t offset = w->written % w->capacity;
-    if (read != w->written || offset < RING_HOT || size > offset) {
-        return 0;
-    }
-    uint64_t pad = w->capacity - offset;
-    put_head(w, w->written, (uint32_t)(pad - RING_HEAD), RING_PAD);
-    return pad;
 }
 
 static void ring_bell(struct ring_writer *w)
@@ -128,8 +116,8 @@ int ring_write(struct ring_writer *w, const struct iovec *pieces, size_t n)
         (void)atomic_fetch_add_explicit(&w->mine->dropped, 1, memory_order_relaxed);
         return length > w->capacity / 2 ? -E_TOOBIG : -E_AGAIN;
     }
-    uint64_t at = w->written + go_back(w, read, size);
-    put_head(w, at, (uint32_t)length, RING_RECORD);
+    uint64_t at = w->written;
+    put_head(w, at, (uint32_t)length);
     char *to = w->data + at % w->capacity + RING_HEAD;
     for (size_t i = 0; i < n; i++) {
         if (pieces[i].iov_len > 0) {
