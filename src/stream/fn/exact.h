@@ -31,6 +31,12 @@ static inline struct exact exact_add(struct exact a, struct exact b)
     return exact_sum(s.high, s.low + t.low);
 }
 
+static inline struct exact exact_add_double(struct exact a, double f)
+{
+    struct exact s = exact_sum(a.high, f);
+    return exact_sum(s.high, s.low + a.low);
+}
+
 static inline struct exact exact_multiply(struct exact a, struct exact b)
 {
     struct exact p = exact_product(a.high, b.high);

@@ -26,7 +26,7 @@ static void acc_reset(struct acc *s)
 static void acc_add(struct acc *s, double x)
 {
     if (isfinite(x)) {
-        s->sum = exact_add(s->sum, (struct exact){x, 0});
+        s->sum = exact_add_double(s->sum, x);
     } else {
         s->special += x;
         s->has_special = true;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Aggregate functions. Sums of integers stay integers until they overflow; sums of floats carry
- * their rounding error (Neumaier), so that adding and dropping rows of a sliding window does not
- * drift. Nulls are left out.
+ * Aggregate functions. Sums of integers stay integers until they overflow; sums of floats have
+ * twice a double's precision (exact.h), so that adding and dropping rows of a sliding window does
+ * not drift. Nulls are left out.
  */
 #include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "exact.h"
 #include "function.h"
-#include "stream/batch.h"
 #include "kept.h"
+#include "stream/batch.h"
 #include "stream/expr/expr.h"
 
 /* ---- count ---- */
@@ -93,35 +94,26 @@ static const struct function_state_ops count_ops = {.size = sizeof(struct count)
 /* ---- sum and avg ---- */
 
 struct sum {
-    __int128 whole;          /* of the integers: cannot overflow in any window */
-    double real, correction; /* of the floats */
+    __int128 whole;    /* of the integers: cannot overflow in any window */
+    struct exact real; /* of the floats */
     int64_t n, n_real;
-    int64_t n_special; /* NaN and infinities: they would spoil the sum for good */
-    double special;
+    int64_t n_nan, n_plus, n_minus; /* NaN and infinities: they would spoil the sum for good */
 };
-
-static void add_real(struct sum *s, double v)
-{
-    double t = s->real + v;
-    s->correction += fabs(s->real) >= fabs(v) ? (s->real - t) + v : (v - t) + s->real;
-    s->real = t;
-}
 
 static int sum_add(struct sum *s, const struct value *v, int sign)
 {
     if (v->type == VALUE_INT) {
         s->whole += sign * (__int128)v->i;
     } else if (isfinite(v->f)) {
-        add_real(s, sign * v->f);
+        s->real = exact_add_double(s->real, sign * v->f);
         s->n_real += sign;
     } else {
-        s->n_special += sign;
+        *(isnan(v->f) ? &s->n_nan : v->f > 0 ? &s->n_plus : &s->n_minus) += sign;
         s->n_real += sign;
-        s->special = s->n_special > 0 ? s->special + v->f : 0;
     }
     s->n += sign;
     if (s->n_real == 0) {
-        s->real = s->correction = 0;
+        s->real = (struct exact){0, 0};
     }
     return 0;
 }
@@ -175,18 +167,24 @@ static int sum_merge(void *into, const void *from, struct err *err)
     const struct sum *b = from;
     (void)err;
     a->whole += b->whole;
-    add_real(a, b->real);
-    add_real(a, b->correction);
+    a->real = exact_add(a->real, b->real);
     a->n += b->n;
     a->n_real += b->n_real;
-    a->n_special += b->n_special;
-    a->special += b->special;
+    a->n_nan += b->n_nan;
+    a->n_plus += b->n_plus;
+    a->n_minus += b->n_minus;
     return 0;
 }
 
 static double sum_double(const struct sum *s)
 {
-    return s->n_special > 0 ? s->special : s->real + (s->correction + (double)s->whole);
+    if (s->n_nan > 0 || (s->n_plus > 0 && s->n_minus > 0)) {
+        return NAN;
+    }
+    if (s->n_plus > 0 || s->n_minus > 0) {
+        return s->n_plus > 0 ? INFINITY : -INFINITY;
+    }
+    return s->real.high + (s->real.low + (double)s->whole);
 }
 
 static int sum_result(void *state, struct eval *ev, struct value *ret, struct err *err)

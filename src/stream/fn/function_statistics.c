@@ -2,8 +2,9 @@
 /*
  * Statistics of the numbers of a group; nulls are left out.
  *
- * Variances keep sums of x and x*x in twice a double's precision, around the first value, so that
- * rows can be dropped. Medians and percentiles keep the numbers.
+ * Variances keep sums of x and x*x in twice a double's precision, around the first value. They
+ * cannot drop a row, only merge: a great number that has left would leave its rounding behind.
+ * Medians and percentiles keep the numbers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,18 +34,18 @@ struct variance {
     int64_t n, n_special; /* n_special: NaN and infinities, which stay out of the sums */
 };
 
-static void variance_add(struct variance *s, double x, int sign)
+static void variance_add(struct variance *s, double x)
 {
     if (!isfinite(x)) {
-        s->n_special += sign;
+        s->n_special++;
     } else {
         if (s->n == 0) {
             *s = (struct variance){.origin = x, .n_special = s->n_special};
         }
         struct exact d = exact_sum(x, -s->origin);
-        s->sum = exact_add(s->sum, exact_scale(d, sign));
-        s->squares = exact_add(s->squares, exact_scale(exact_multiply(d, d), sign));
-        s->n += sign;
+        s->sum = exact_add(s->sum, d);
+        s->squares = exact_add(s->squares, exact_multiply(d, d));
+        s->n++;
     }
 }
 
@@ -60,20 +61,9 @@ static int variance_step(void *state, struct eval *ev, const struct value *args,
     }
     int rc = want_number(&args[0], err);
     if (rc == 0 && function_double(&args[0], &x, err) == 0) {
-        variance_add(state, x, 1);
+        variance_add(state, x);
     }
     return rc;
-}
-
-static int variance_drop(void *state, struct eval *ev, const struct value *args, unsigned argc)
-{
-    double x;
-    (void)ev;
-    (void)argc;
-    if (value_is_number(&args[0]) && function_double(&args[0], &x, NULL) == 0) {
-        variance_add(state, x, -1);
-    }
-    return 0;
 }
 
 /* Moves the origin of b to that of a: sum(x - a) = sum(x - b) + n (b - a). */
@@ -186,11 +176,10 @@ static int variance_load(void *state, const struct value *saved)
     return rc;
 }
 
-#define VARIANCE_OPS(result_fn)                                                        \
-    {                                                                                  \
-        .size = sizeof(struct variance), .step = variance_step, .drop = variance_drop, \
-        .merge = variance_merge, .result = (result_fn), .save = variance_save,         \
-        .load = variance_load                                                          \
+#define VARIANCE_OPS(result_fn)                                                          \
+    {                                                                                    \
+        .size = sizeof(struct variance), .step = variance_step, .merge = variance_merge, \
+        .result = (result_fn), .save = variance_save, .load = variance_load              \
     }
 static const struct function_state_ops var_ops = VARIANCE_OPS(var_result);
 static const struct function_state_ops vars_ops = VARIANCE_OPS(vars_result);
