@@ -86,7 +86,8 @@ const struct kind *handler_form(const struct handler_op *op)
 }
 
 /* Brings body into Kubernetes' form; unknown members are gathered in op->problems. */
-static int normalise(struct handler_op *op, struct json *body, struct err *err)
+static int normalise(struct handler_op *op, struct json *body, const char **ret_conversion,
+                     struct err *err)
 {
     struct schema_report report = {0};
     op->problems = op->problems ? op->problems : json_array(op->arena);
@@ -97,6 +98,7 @@ static int normalise(struct handler_op *op, struct json *body, struct err *err)
     JSON_FOR_EACH (text, report.unknown) {
         json_push(op->problems, text);
     }
+    *ret_conversion = report.conversion;
     return code;
 }
 
@@ -110,9 +112,14 @@ static int wrap_body_error(const struct handler_op *op, struct err *err)
 bool handler_check_schema(struct handler_op *op, struct json *body)
 {
     struct err err = {0};
-    int code = normalise(op, body, &err);
+    const char *conversion = NULL;
+    int code = normalise(op, body, &conversion, &err);
     if (code < 0) {
-        handler_fail_code(op, code, err.text);
+        if (conversion && op->verb == HANDLER_PATCH && op->patch == HANDLER_PATCH_STRATEGIC) {
+            handler_fail_strategic(op, conversion);
+        } else {
+            handler_fail_code(op, code, err.text);
+        }
         return false;
     }
     if (json_len(op->problems) == 0 || op->opt.validation == VALIDATION_IGNORE) {

@@ -65,6 +65,8 @@ bool handler_check_schema(struct handler_op *op, struct json *body);
 bool handler_check_rules(struct handler_op *op, const struct json *obj, const struct json *old);
 /* Custom objects got theirs with handler_check_schema(). */
 void handler_set_defaults(struct handler_op *op, struct json *obj);
+/* A strategic merge patch whose result does not fit: the words of its conversion. */
+void handler_fail_strategic(struct handler_op *op, const char *why);
 /* What clients send in metadata and the server never keeps. */
 void handler_drop_foreign(struct json *meta);
 /* Who writes, for managedFields. */

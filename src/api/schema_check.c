@@ -26,7 +26,8 @@ struct place {
 
 struct check {
     struct arena *arena;
-    struct json *unknown; /* NULL when nobody asks */
+    struct json *unknown;   /* NULL when nobody asks */
+    const char *conversion; /* see struct schema_report */
     struct err *err;
 };
 
@@ -119,12 +120,61 @@ const char *schema_go_kind(const struct json *j)
     }
 }
 
+/* The kind of a value in Go's unstructured objects. */
+static const char *go_reflect_kind(const struct json *j)
+{
+    switch (j->type) {
+    case JSON_BOOL:
+        return "bool";
+    case JSON_INT:
+        return "int64";
+    case JSON_REAL:
+        return "float64";
+    case JSON_STRING:
+        return "string";
+    case JSON_ARRAY:
+        return "slice";
+    default:
+        return "map";
+    }
+}
+
+/* runtime.DefaultUnstructuredConverter's words. */
+static const char *conversion_words(struct arena *a, const struct schema_field *f,
+                                    const struct json *j, bool whole)
+{
+    static const char *const simple[SCHEMA_VALUE_NR] = {[SCHEMA_STRING] = "string",
+                                                        [SCHEMA_INT32] = "int32",
+                                                        [SCHEMA_INT64] = "int64",
+                                                        [SCHEMA_BOOL] = "bool",
+                                                        [SCHEMA_DOUBLE] = "float64"};
+    const char *from = go_reflect_kind(j);
+    if (whole && f->shape == SCHEMA_LIST) {
+        return arena_printf(a, "cannot restore slice from %s", from);
+    }
+    if (whole && f->shape == SCHEMA_MAP) {
+        return arena_printf(a, "cannot restore map from %s", from);
+    }
+    if (schema_field_type(f)) {
+        return arena_printf(a, "cannot restore struct from: %s", from);
+    }
+    const char *to = simple[f->value];
+    if (!to || (j->type == JSON_INT && f->value != SCHEMA_STRING && f->value != SCHEMA_BOOL)) {
+        return NULL;
+    }
+    bool converts = (j->type == JSON_INT && f->value == SCHEMA_STRING) ||
+                    (j->type == JSON_REAL && f->value != SCHEMA_STRING && f->value != SCHEMA_BOOL);
+    return converts ? arena_printf(a, "cannot convert %s to %s", from, to)
+                    : arena_printf(a, "unrecognized type: %s", to);
+}
+
 /* whole: the value of the field itself has the wrong type, not an item or a map's value. */
 static int wrong_type(struct check *c, const struct schema_field *f, const struct json *j,
                       const struct place *at, bool whole)
 {
     CLEANUP(buf_finip) struct buf text = BUF_INIT;
     const struct place *holder = at;
+    c->conversion = conversion_words(c->arena, f, j, whole);
     while (holder->up && !holder->in) {
         holder = holder->up;
     }
@@ -468,6 +518,9 @@ int schema_check(struct arena *a, const struct schema_type *t, struct json *obj,
     }
     const struct place root = {.in = t};
     int rc = check_members(&c, t, obj, &root);
+    if (report) {
+        report->conversion = c.conversion;
+    }
     return rc == -E_NOMEM || arena_failed(a) ? err_set(err, -E_NOMEM, "out of memory") : rc;
 }
 

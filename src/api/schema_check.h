@@ -25,6 +25,9 @@ struct schema_report {
     /* read-only: an array of texts, `unknown field "spec.template.spec.containers[0].foo"`, at most
      * SCHEMA_REPORT_MAX of them, in the arena of the check. The caller warns or refuses. */
     struct json *unknown;
+    /* Of a value with the wrong type: what Go says that converts it without JSON in between
+     * ("unrecognized type: int32"), as for strategic merge patches; NULL: nothing special. */
+    const char *conversion;
 };
 
 #define SCHEMA_REPORT_MAX 100
