@@ -49,26 +49,19 @@ static bool is_missing(const struct column *c, uint32_t row)
 
 void column_get(const struct column *c, uint32_t row, struct value *ret)
 {
-    switch (c->kind) {
-    case COLUMN_VALUE:
+    if (c->kind == COLUMN_VALUE) {
         *ret = c->v[row];
-        return;
-    case COLUMN_CONST:
+    } else if (c->kind == COLUMN_CONST) {
         *ret = c->v[0];
-        return;
-    case COLUMN_INT:
-        *ret = is_missing(c, row) ? (struct value){.type = VALUE_ABSENT} : value_int(c->i[row]);
-        return;
-    case COLUMN_FLOAT:
-        *ret = is_missing(c, row) ? (struct value){.type = VALUE_ABSENT} : value_float(c->f[row]);
-        return;
-    case COLUMN_BOOL:
-        *ret = is_missing(c, row) ? (struct value){.type = VALUE_ABSENT} : value_bool(c->b[row]);
-        return;
-    case COLUMN_ABSENT:
-        break;
+    } else if (c->kind == COLUMN_ABSENT || is_missing(c, row)) {
+        *ret = (struct value){.type = VALUE_ABSENT};
+    } else if (c->kind == COLUMN_INT) {
+        *ret = value_int(c->i[row]);
+    } else if (c->kind == COLUMN_FLOAT) {
+        *ret = value_float(c->f[row]);
+    } else {
+        *ret = value_bool(c->b[row]);
     }
-    *ret = (struct value){.type = VALUE_ABSENT};
 }
 
 #define CELLS_ON_STACK 64

@@ -9,6 +9,8 @@
  * A match marks rows in a bitmap of each rule that it meets, which also makes a row that meets a
  * rule twice count once.
  */
+#include "index.h"
+
 #include <stdlib.h>
 
 #include "base/map.h"

@@ -85,22 +85,37 @@ static struct value random_value(void)
     }
 }
 
-/* A column of one of the kinds that decoders make. */
+/* A value of a column of one of the kinds that decoders make. */
+static struct value cell_of(uint32_t kind)
+{
+    static const struct value absent = {.type = VALUE_ABSENT};
+    switch (kind) {
+    case 0:
+        return random_int();
+    case 1:
+        return random_float();
+    case 2:
+        return value_bool(below(2));
+    case 3:
+        return value_string(below(2) ? STR_LIT("red") : STR_LIT("blue"));
+    case 4:
+        return random_value();
+    case 5:
+        return value_int(below(7));
+    case 6:
+        return value_float((double)below(14) / 2);
+    default:
+        return absent;
+    }
+}
+
 static void random_column(struct batch *b, struct column *c)
 {
     struct value *v = arena_alloc(&b->arena, BATCH_ROWS * sizeof(*v));
     uint32_t kind = below(8), gaps = below(2) ? 0 : 4;
     for (uint32_t i = 0; i < b->rows; i++) {
         bool gap = kind != 4 && gaps && below(gaps) == 0;
-        v[i] = gap         ? (struct value){.type = VALUE_ABSENT}
-               : kind == 0 ? random_int()
-               : kind == 1 ? random_float()
-               : kind == 2 ? value_bool(below(2))
-               : kind == 3 ? value_string(below(2) ? STR_LIT("red") : STR_LIT("blue"))
-               : kind == 4 ? random_value()
-               : kind == 5 ? value_int(below(7))
-               : kind == 6 ? value_float((double)below(14) / 2)
-                           : (struct value){.type = VALUE_ABSENT};
+        v[i] = cell_of(gap ? 7 : kind);
     }
     column_from_values(b, c, v);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* One payload through a decoder in all its modes; see format_fuzz.h. */
 #include "format_fuzz.h"
 
 #include "base/mem.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* CSV, binary payloads, forms and frames, both ways. SEED=n repeats the random ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

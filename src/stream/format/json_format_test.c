@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* JSON events: what is read, refused, converted and written again. SEED=n repeats the random ones.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -51,7 +51,7 @@ static void put_int(struct buf *out, const struct schema_field *f, int64_t i)
     enum pb_wire wire = schema_wire(f->type);
     put_tag(out, f, wire);
     if (f->type == SCHEMA_SINT32 || f->type == SCHEMA_SINT64) {
-        pb_put_varint(out, (uint64_t)i << 1 ^ (uint64_t)(i >> 63));
+        pb_put_varint(out, (uint64_t)i << 1 ^ (i < 0 ? UINT64_MAX : 0));
     } else if (wire == PB_VARINT) {
         pb_put_varint(out, (uint64_t)i);
     } else {
