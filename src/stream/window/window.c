@@ -2,12 +2,13 @@
 /*
  * Life of a window and the way of a row into it: filter, then the kind's own conditions.
  */
-#include "window_private.h"
+#include "window.h"
 
 #include "base/limits.h"
 #include "fold.h"
 #include "group.h"
 #include "slide.h"
+#include "window_private.h"
 
 /* Fewer rows than that are not worth columns. */
 #define COLUMNS_FROM 8
