@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Statements: the first words, and the doors to the parser. */
-#include "sql_private.h"
+#include "sql.h"
 
 #include "codec/utf8.h"
+#include "sql_private.h"
 
 struct str sql_option(const struct ast_statement *s, const char *key)
 {

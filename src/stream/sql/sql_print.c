@@ -215,7 +215,8 @@ static void binary(struct buf *out, const struct ast_expr *e)
     int prec = precedence(e);
     expr(out, e->a, prec);
     (void)buf_printf(out, " %s ", ops[e->op]);
-    expr(out, e->b, prec + 1);
+    /* AND and OR associate: the balanced trees of the parser print as one chain. */
+    expr(out, e->b, prec <= PREC_AND ? prec : prec + 1);
 }
 
 static void predicate(struct buf *out, const struct ast_expr *e)
