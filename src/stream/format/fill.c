@@ -339,39 +339,3 @@ void fill_finish(struct fill *f)
         pad(&f->b->columns[i], MIN_OF(f->filled[i], f->b->rows), f->b->rows);
     }
 }
-
-/* ---- event time ---- */
-
-static int from_milliseconds(double ms, int64_t *ret_us, struct err *err)
-{
-    if (!(ms > -9e15 && ms < 9e15)) {
-        return err_set(err, -E_INVAL, "%g is no time in milliseconds", ms);
-    }
-    *ret_us = (int64_t)(ms * 1000);
-    return 0;
-}
-
-int fill_instant(const struct format_options *opts, const struct value *v, int64_t *ret_us,
-                 struct err *err)
-{
-    struct value t;
-    switch ((enum value_type)v->type) {
-    case VALUE_TIME:
-        *ret_us = v->i;
-        return 0;
-    case VALUE_INT:
-        if (__builtin_mul_overflow(v->i, (int64_t)1000, ret_us)) {
-            return err_set(err, -E_INVAL, "%lld is no time in milliseconds", (long long)v->i);
-        }
-        return 0;
-    case VALUE_FLOAT:
-        return from_milliseconds(v->f, ret_us, err);
-    default:
-        break;
-    }
-    int rc = value_cast(NULL, v, VALUE_TIME, &t, err);
-    if (rc == 0) {
-        *ret_us = t.i;
-    }
-    return rc;
-}

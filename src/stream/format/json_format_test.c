@@ -388,6 +388,37 @@ static void a_field_gives_the_event_time(void **state)
     teardown(&f);
 }
 
+static void times_follow_their_format(void **state)
+{
+    static const struct {
+        const char *format, *text, *want; /* want NULL: refused */
+    } cases[] = {
+        {"YYYY-MM-dd HH:mm:ss", "2018-11-02 09:54:46", "2018-11-02T09:54:46Z"},
+        {"yyyy/M/d", "2018/3/4", "2018-03-04T00:00:00Z"},
+        {"YYYY-MM-dd'T'HH:mm:ss.SSSZZ", "2018-11-02T09:54:46.013+02:00",
+         "2018-11-02T07:54:46.013Z"},
+        {"YYYY-MM-dd", "2018-11-02 09:00", NULL},
+        {"YYYY-MM-dd", "2018-13-02", NULL},
+        {"HH:mm", "x", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fixture f;
+        struct wall want;
+        char text[100];
+        struct format_options opts = {.timestamp = STR_LIT("ts"),
+                                      .timestamp_format = str_of(cases[i].format)};
+        setup(&f, &opts, ab);
+        snprintf(text, sizeof(text), "{\"ts\":\"%s\"}", cases[i].text);
+        decode(&f, text);
+        assert_int_equal(f.errors, cases[i].want == NULL);
+        if (cases[i].want) {
+            assert_int_equal(time_parse(str_of(cases[i].want), &want), 0);
+            assert_int_equal(f.b->time_us[0], want.us);
+        }
+        teardown(&f);
+    }
+}
+
 /* ---- numbers ---- */
 
 static const char *read_number(const char *text, struct value *v)
@@ -571,6 +602,7 @@ int main(void)
         cmocka_unit_test(declared_types_convert),
         cmocka_unit_test(strict_streams_check),
         cmocka_unit_test(a_field_gives_the_event_time),
+        cmocka_unit_test(times_follow_their_format),
         cmocka_unit_test(integers_are_exact_and_others_are_floats),
         cmocka_unit_test(floats_are_rounded_as_the_c_library_does),
         cmocka_unit_test(what_is_read_is_written_again),
