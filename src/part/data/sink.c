@@ -35,7 +35,7 @@ struct frame {
     uint64_t sequence;    /* of the last message without a log */
     size_t buffer_length;
     int64_t retries; /* of a message; < 0 = without end */
-    int64_t retry_ms;
+    int64_t retry_ms, retry_max_ms;
     bool refuse_newest; /* disableBufferFullDiscard */
     bool clean_at_stop;
     bool open;
@@ -187,7 +187,7 @@ static void pause_after_failure(struct frame *f)
 {
     int64_t ms = f->retry_ms << MIN_OF(f->failures, 10u);
     f->failures++;
-    ms = MIN_OF(ms, RETRY_MS_MAX);
+    ms = MIN_OF(ms, f->retry_max_ms);
     io_timer_start(&f->retry, ms / 2 + (int64_t)random_below((uint64_t)ms / 2 + 1), 0);
 }
 
@@ -294,6 +294,7 @@ static int read_conf(struct sink *s, struct frame *f, struct err *err)
     f->buffer_length = (size_t)MAX_OF(json_i64(json_get(c, "bufferLength"), BUFFER_DEFAULT), 1);
     f->retries = json_i64(json_get(c, "retryCount"), cache ? -1 : RETRIES_DEFAULT);
     f->retry_ms = MAX_OF(json_i64(json_get(c, "retryInterval"), RETRY_MS_DEFAULT), 1);
+    f->retry_max_ms = MAX_OF(json_i64(json_get(c, "retryMaxInterval"), RETRY_MS_MAX), f->retry_ms);
     f->refuse_newest = json_true(json_get(c, "disableBufferFullDiscard"), false);
     f->clean_at_stop = json_true(json_get(c, "cleanCacheAtStop"), false);
     return cache ? open_log(s, f, err) : 0;

@@ -148,7 +148,7 @@ static int read_record(int fd, uint64_t at, uint64_t end, struct buf *out, uint6
         return -E_PARSE;
     }
     buf_clear(b);
-    char *to = buf_reserve(b, n);
+    char *to = buf_reserve(b, (size_t)n + 1); /* an empty message is one, too */
     int rc = to ? 1 : -E_NOMEM;
     if (rc == 1 && n > 0 && pread(fd, to, n, (off_t)(at + HEAD)) != (ssize_t)n) {
         rc = -E_IO;
@@ -482,7 +482,7 @@ static void write_acknowledged(struct sink_log *l)
 {
     CLEANUP(mem_freep) char *path = mem_printf("%s/acknowledged", l->folder);
     char text[32];
-    int n = snprintf(text, sizeof(text), "%" PRIu64 "\n", l->acknowledged);
+    int n = snprintf(text, sizeof(text), "%" PRIu64, l->acknowledged);
     if (path && file_write_replace(path, text, (size_t)n, 0600, NULL) == 0) {
         l->acknowledged_on_disk = l->acknowledged;
     } /* else some messages may be sent twice after a crash */

@@ -436,6 +436,7 @@ static bool next_action(struct compiler *c, struct str *ret_text, bool *ret_bad)
     const char *close = memmem(inside.p, inside.n, "}}", 2);
     if (!close) {
         *ret_bad = true;
+        c->rest = inside; /* where the message counts lines */
         (void)fail(c, "unclosed action", inside);
         return false;
     }
