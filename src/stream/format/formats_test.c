@@ -322,6 +322,23 @@ static void frames_bring_back_what_was_written(void **state)
     teardown(&f);
 }
 
+static void what_is_no_frame_is_refused(void **state)
+{
+    static const struct str bad[] = {{"", 0},
+                                     {"SVB1", 4},
+                                     {"SVB1\x08\0\0\0", 8},
+                                     {"SVB1\x18\0\0\0", 8},
+                                     {"{\"a\":1,\"b\":22}", 14}};
+    struct fixture f;
+    setup(&f, &(struct format_options){.format = STR_LIT("batch")}, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        decode_bytes(&f, bad[i]);
+        assert_int_equal(f.errors, 1);
+        assert_int_equal(f.b->rows, 0);
+    }
+    teardown(&f);
+}
+
 static void a_frame_has_a_batch_of_its_own(void **state)
 {
     static const char *const names[] = {"a", NULL};
@@ -399,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_binary_payload_is_one_event),
         cmocka_unit_test(forms_are_read_and_written),
         cmocka_unit_test(frames_bring_back_what_was_written),
+        cmocka_unit_test(what_is_no_frame_is_refused),
         cmocka_unit_test(a_frame_has_a_batch_of_its_own),
         cmocka_unit_test(broken_frames_do_no_harm),
     };

@@ -56,7 +56,7 @@ int64_t frame_length(struct str bytes)
 
 static const char *read_header(struct str bytes, struct frame *f)
 {
-    if (frame_length(bytes) != (int64_t)bytes.n) {
+    if (bytes.n < FRAME_HEADER || frame_length(bytes) != (int64_t)bytes.n) {
         return "its length is wrong";
     }
     if (crc32c(0, bytes.p + 12, bytes.n - 12) != u32_at(bytes.p + 8)) {
