@@ -24,8 +24,9 @@ static bool may(struct mqtt_acl *a, const char *user, const char *client, const 
 
 static void rules_grant_by_user_and_access(void **state)
 {
-    struct mqtt_acl *a = acl_of("topic read open/#\r\n# comment\n\nuser jo\ntopic jo/#\n"
-                                "topic write cmd/+\ntopic deny jo/x\nuser ann b\ntopic a topic\n");
+    struct mqtt_acl *a =
+        acl_of("topic read open/#\r\n# comment\n\nuser jo\ntopic jo/#\n"
+               "topic write cmd/+\ntopic deny jo/x\nuser ann b\ntopic read a topic\n");
     assert_true(may(a, "", "c", "open/1", MQTT_READ));
     assert_false(may(a, "", "c", "open/1", MQTT_WRITE));
     assert_false(may(a, "jo", "c", "open/1", MQTT_READ));
@@ -33,6 +34,7 @@ static void rules_grant_by_user_and_access(void **state)
     assert_true(may(a, "jo", "c", "cmd/1", MQTT_WRITE));
     assert_false(may(a, "jo", "c", "cmd/1", MQTT_READ));
     assert_false(may(a, "jo", "c", "jo/x", MQTT_READ));
+    assert_true(may(a, "ann b", "c", "a topic", MQTT_READ));
     assert_false(may(a, "nobody", "c", "jo/1", MQTT_READ));
     mqtt_acl_free(a);
 }

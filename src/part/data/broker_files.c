@@ -67,13 +67,29 @@ static int make_dir(const struct broker *b, const char *path, mode_t mode, struc
     return 0;
 }
 
+/* As whom the broker runs: as mosquitto decides it. */
+static void find_user(struct broker *b)
+{
+    struct passwd entry, *pw = NULL;
+    char text[4096];
+    b->uid = geteuid();
+    b->gid = getegid();
+    if (b->uid != 0) {
+        return;
+    }
+    if (getpwnam_r("mosquitto", &entry, text, sizeof(text), &pw) != 0 || !pw) {
+        (void)getpwnam_r("nobody", &entry, text, sizeof(text), &pw); /* none: pw is NULL */
+    }
+    if (pw) {
+        b->uid = pw->pw_uid;
+        b->gid = pw->pw_gid;
+    }
+}
+
 static int make_dirs(struct broker *b, struct err *err)
 {
     char path[PATH_SIZE];
-    struct passwd *pw = getpwnam("mosquitto");
-    pw = pw ? pw : getpwnam("nobody"); /* as mosquitto does */
-    b->uid = geteuid() == 0 && pw ? pw->pw_uid : geteuid();
-    b->gid = geteuid() == 0 && pw ? pw->pw_gid : getegid();
+    find_user(b);
     int code = make_dir(b, b->cfg.dir, 02750, err);
     code = code < 0 ? code : reachable(b, path_of(b, "x", path), err);
     code = code < 0 ? code : reachable(b, b->cfg.plugin, err);
