@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pods/log, pods/exec and pods/attach: from HTTP to the node's stream (node_stream.h) and back. See
- * server_http.h for the entry.
+ * pods/log, pods/exec and pods/attach (admission is asked about all but logs): from HTTP to the
+ * node's stream (node_stream.h) and back. See server_http.h for the entry.
  */
 #ifndef API_EXEC_PROXY_H
 #define API_EXEC_PROXY_H
