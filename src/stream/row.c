@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Rows in one block of memory each; see row.h. */
+/* Rows: one block of memory each, and their form in checkpoints. */
 #include "row.h"
 
 #include <string.h>

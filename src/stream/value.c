@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Copies, sameness and order of values; see value.h. */
+/* Values: copies, sameness and hash, order, and what a JSON tree becomes. */
 #include "value.h"
 
 #include <math.h>

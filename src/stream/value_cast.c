@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CAST. */
+/* CAST: a value as another type. */
 #include <math.h>
 
 #include "base/encode.h"

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Points in time as text and back; see value_time.h. */
+/* Points in time from values and text, and back to text. */
 #include "value_time.h"
 
 #include <math.h>

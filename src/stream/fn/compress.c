@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* zlib's and zstd's whole-buffer forms, bounded by the buffer. */
 #include "compress.h"
 
 #include <zlib.h>

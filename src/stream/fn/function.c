@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of all functions, and what the families share. */
-#include "family.h"
+#include "function.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "family.h"
 #include "stream/sql/ast.h"
 #include "stream/value_time.h"
 

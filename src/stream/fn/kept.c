@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Values and queues of values that function states hold. */
 #include "kept.h"
 
 #include <string.h>

@@ -3,6 +3,8 @@
  * JSON paths: the walk. Places are visited depth first; the number of visits is bounded, since
  * several ".." multiply. Depth is bounded by the segments of the path and the depth of the value.
  */
+#include "path.h"
+
 #include "base/limits.h"
 #include "base/mem.h"
 #include "path_private.h"

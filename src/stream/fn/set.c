@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Open addressing over borrowed values; at most half full. */
 #include "set.h"
 
 bool value_set_init(struct value_set *s, struct arena *a, uint32_t n)
