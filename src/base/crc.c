@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* CRC-32C; see crc.h. */
 #include "crc.h"
 
 #include <string.h>

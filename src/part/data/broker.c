@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +34,9 @@
 #define STABLE_US ((int64_t)30 * 1000000) /* after which the back-off begins anew */
 #define GRACE_MS 5000
 #define SETTLE_MS 200
+/* A flood would ring the bell for every message, at the cost of a system call each for the broker:
+ * within PAUSE_US of the last look the ring is looked at again by the clock, without the bell. */
+#define PAUSE_US 200
 
 static void spawn(struct broker *b);
 
@@ -80,14 +84,36 @@ static void deliver(struct broker *b, const struct str *records, size_t n)
     }
 }
 
+/* Whether something came a moment ago: then the next look is by the clock, once. */
+static bool pause_instead(struct broker *b)
+{
+    struct mono now = mono_now();
+    bool soon = now.us - b->woken.us < PAUSE_US;
+    const struct itimerspec t = {.it_value = {.tv_nsec = PAUSE_US * 1000}};
+    b->woken.us = 0; /* an empty look by the clock ends the pauses */
+    return soon && timerfd_settime(b->pause_fd, /* flags= */ 0, &t, /* old= */ NULL) == 0;
+}
+
+static void on_pause(void *arg, unsigned events, int code)
+{
+    struct broker *b = arg;
+    uint64_t count;
+    if (read(b->pause_fd, &count, sizeof(count)) > 0) {
+        loop_defer(b->cfg.loop, &b->drain);
+    }
+}
+
 /* One burst a turn of the loop, so that a flood starves nobody. */
 static void drain(void *arg)
 {
     struct broker *b = arg;
     struct str records[BROKER_BURST];
     size_t n = ring_read(b->ring, records, BROKER_BURST);
-    if (n == 0 && ring_sleep(b->ring)) {
+    if (n == 0 && (pause_instead(b) || ring_sleep(b->ring))) {
         return;
+    }
+    if (n > 0) {
+        b->woken = mono_now();
     }
     loop_defer(b->cfg.loop, &b->drain);
     deliver(b, records, n);
@@ -316,6 +342,8 @@ static void free_now(struct broker *b)
     io_timer_stop(&b->timer);
     io_timer_stop(&b->settle);
     io_poll_close(b->bell);
+    io_poll_close(b->pause);
+    fd_closep(&b->pause_fd);
     ring_reader_free(b->ring);
     stream_close(b->output);
     arena_fini(&b->arena);
@@ -428,6 +456,18 @@ static void make_credentials(struct broker *b)
                    b->cfg.dir); /* dir is short */
 }
 
+static int prepare_pause(struct broker *b, struct err *err)
+{
+    b->pause_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int code =
+        b->pause_fd < 0 ? -errno : io_poll_new(b->cfg.loop, b->pause_fd, on_pause, b, &b->pause);
+    if (code < 0) {
+        return err_sys(err, code, "broker: timer");
+    }
+    io_poll_set(b->pause, IO_READABLE);
+    return 0;
+}
+
 static int prepare(struct broker *b, struct err *err)
 {
     int code = find_programs(b, err);
@@ -446,7 +486,7 @@ static int prepare(struct broker *b, struct err *err)
         }
         io_poll_set(b->bell, IO_READABLE);
     }
-    return code;
+    return code < 0 ? code : prepare_pause(b, err);
 }
 
 int broker_start(const struct broker_config *cfg, struct broker **ret, struct err *err)
@@ -529,6 +569,7 @@ void broker_stop(struct broker *b, void (*done)(void *arg), void *arg)
     io_timer_stop(&b->timer);
     io_timer_stop(&b->settle);
     io_poll_set(b->bell, 0);
+    io_poll_set(b->pause, 0);
     if (b->process && io_process_kill(b->process, SIGTERM) == 0) {
         io_timer_start(&b->timer, GRACE_MS, /* repeat_ms= */ 0);
     } else if (!b->process) {

@@ -35,6 +35,9 @@ struct broker {
     struct ring_reader *ring;
     uint64_t control; /* of the ring */
     struct io_poll *bell;
+    struct io_poll *pause; /* of pause_fd, a timer that is finer than the loop's */
+    int pause_fd;
+    struct mono woken; /* the last look that found something */
     struct io_task drain;
     struct io_timer timer;  /* probe, back-off, end: what the state waits for */
     struct io_timer settle; /* after a change of a file */

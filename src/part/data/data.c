@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The part itself: start, the clock of the engine, stop. */
+#include "data.h"
+
 #include "data_private.h"
 
 #include "base/log.h"

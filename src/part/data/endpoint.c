@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* URLs, certificates and headers of HTTP peers; see endpoint.h. */
 #include "endpoint.h"
 
 #include "base/mem.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Which broker a source or sink means, and as whom; see mqtt_peer.h. */
 #include "mqtt_peer.h"
 
 #include "base/mem.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* From an emission of a rule to messages; see sink_encode.h. */
 #include "sink_encode.h"
 
 #include <zlib.h>

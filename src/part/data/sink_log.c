@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Segments, records, recovery; the format stands in sink_log.h. */
 #include "sink_log.h"
 
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Messages that wait in memory; see sink_queue.h. */
 #include "sink_queue.h"
 
 #include "base/mem.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The compiler of data templates: text to a list of nodes. */
+#include "template.h"
+
 #include "base/mem.h"
 #include "template_private.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Memory topics; see topics.h. */
 #include "topics.h"
 
 #include "base/mem.h"

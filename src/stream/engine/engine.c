@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine: time, and events in. */
+#include "engine.h"
+
 #include "engine_private.h"
 
 #include "base/limits.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The clauses of a statement: sources, fields, conditions, window, groups, order. */
+#include "plan.h"
+
 #include "plan_private.h"
 
 #define SOURCES_MAX 16
