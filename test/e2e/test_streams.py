@@ -392,7 +392,7 @@ def test_debug_a_node_and_a_copy(kk, api, edge):
     kk.apply(pod("origin", "exec sleep 100004"))
     until("it runs", lambda: is_ready(api.get(pods_path(kk.namespace, "origin"))))
     output, _ = in_terminal(kk, "debug", "-it", "origin", "--copy-to=copy", "--share-processes",
-                            f"--image={BUSYBOX}", "--", "sh", script=[(b"/ #", b"ps; exit\n")])
+                            f"--image={BUSYBOX}", "--", "sh", script=[(b"/ #", b"until ps | grep -q '1000[0]4'; do sleep 0.1; done; ps; exit\n")])
     assert "sleep 100004" in output and "/pause" in output, output
 
 
