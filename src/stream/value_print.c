@@ -71,7 +71,8 @@ size_t value_print_float(char out[32], double f)
             return n;
         }
     }
-    for (int precision = 15; precision <= 17; precision++) {
+    /* 15 digits always survive in a double that is normal; the least ones have fewer. */
+    for (int precision = fabs(f) < 1e-300 ? 1 : 15; precision <= 17; precision++) {
         int n = snprintf(out, 32, "%.*g", precision, f);
         if (precision == 17 || strtod(out, NULL) == f) {
             return (size_t)n;
