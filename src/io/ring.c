@@ -31,18 +31,22 @@ struct ring_reader {
     uint64_t records, bytes, broken;
 };
 
+/* Puts a part of the file at a place that was reserved before. */
+static bool place(char *at, size_t n, int fd, size_t from)
+{
+    return mmap(at, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)from) == at;
+}
+
 void *ring_map(int fd, size_t capacity)
 {
     size_t total = RING_DATA + 2 * capacity;
-    char *base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* Reserves the room; all of it is replaced. */
+    char *base = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
     if (base == MAP_FAILED) {
         return NULL;
     }
-    int prot = PROT_READ | PROT_WRITE;
-    void *first = mmap(base, RING_DATA + capacity, prot, MAP_SHARED | MAP_FIXED, fd, 0);
-    void *again = mmap(base + RING_DATA + capacity, capacity, prot, MAP_SHARED | MAP_FIXED, fd,
-                       (off_t)RING_DATA);
-    if (first == MAP_FAILED || again == MAP_FAILED) {
+    if (!place(base, RING_DATA + capacity, fd, 0) ||
+        !place(base + RING_DATA + capacity, capacity, fd, RING_DATA)) {
         int saved = errno;
         (void)munmap(base, total); /* cannot fail on what was just mapped */
         errno = saved;
