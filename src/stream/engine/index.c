@@ -23,7 +23,6 @@ struct entry {
     void *rule;
     const struct expr *where;
     struct index_key key;
-    bool inexact; /* in this match */
 };
 
 struct posting { /* of the hash table: a value and a rule */
@@ -54,10 +53,18 @@ struct index {
     struct group *groups;
     uint32_t n_groups;
     uint64_t *rows;    /* ROW_WORDS of each rule */
-    uint64_t *touched; /* a bit a rule: its rows are set */
+    uint64_t *touched; /* a bit a rule: its rows are set; behind them a bit a rule: inexactly */
     uint64_t *plain;   /* a bit a rule without a key */
+    uint32_t n_built;  /* rules that the groups know */
     bool built;
+    unsigned matching; /* matches that run, one inside the other */
+    bool changed;      /* rules came or went meanwhile; gone ones have no rule */
 };
+
+static uint32_t words_of(const struct index *x)
+{
+    return x->n_built / 64 + 1;
+}
 
 int index_new(struct index **ret)
 {
@@ -123,6 +130,25 @@ static int reserve(struct index *x)
     return 0;
 }
 
+/* Takes changes in, once no match runs any more. */
+static void settle(struct index *x)
+{
+    uint32_t n = 0;
+    if (x->matching || !x->changed) {
+        return;
+    }
+    for (uint32_t i = 0; i < x->n; i++) {
+        if (x->entries[i]->rule) {
+            x->entries[n++] = x->entries[i];
+        } else {
+            free_entry(x->entries[i]);
+        }
+    }
+    x->n = n;
+    x->changed = false;
+    forget_groups(x);
+}
+
 int index_add(struct index *x, void *rule, const struct expr *where)
 {
     struct entry *e = mem_zalloc(sizeof(*e));
@@ -133,7 +159,8 @@ int index_add(struct index *x, void *rule, const struct expr *where)
     e->rule = rule;
     e->where = where;
     x->entries[x->n++] = e;
-    forget_groups(x);
+    x->changed = true;
+    settle(x);
     return 0;
 }
 
@@ -152,15 +179,18 @@ void index_remove(struct index *x, void *rule)
     if (i == x->n) {
         return;
     }
-    free_entry(x->entries[i]);
-    x->n--;
-    memmove(&x->entries[i], &x->entries[i + 1], (x->n - i) * sizeof(struct entry *));
-    forget_groups(x);
+    x->entries[i]->rule = NULL;
+    x->changed = true;
+    settle(x);
 }
 
 uint32_t index_rules(const struct index *x)
 {
-    return x->n;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < x->n; i++) {
+        n += x->entries[i]->rule != NULL;
+    }
+    return n;
 }
 
 bool index_has_key(const struct index *x, const void *rule)
@@ -306,13 +336,19 @@ static void finish_group(struct group *g)
     }
 }
 
+static int allocate_marks(struct index *x)
+{
+    x->rows = mem_alloc((size_t)x->n_built * ROW_WORDS * sizeof(*x->rows) + 1);
+    x->touched = mem_zalloc((size_t)words_of(x) * 2 * sizeof(*x->touched));
+    return x->rows && x->touched ? 0 : -ENOMEM;
+}
+
 static int build(struct index *x)
 {
-    uint32_t words = x->n / 64 + 1;
-    x->rows = mem_alloc(x->n * ROW_WORDS * sizeof(*x->rows) + 1);
-    x->touched = mem_zalloc(words * sizeof(*x->touched));
-    x->plain = mem_zalloc(words * sizeof(*x->plain));
-    int rc = x->rows && x->touched && x->plain ? count(x) : -ENOMEM;
+    x->n_built = x->n;
+    x->plain = mem_zalloc(words_of(x) * sizeof(*x->plain));
+    int rc = x->plain ? allocate_marks(x) : -ENOMEM;
+    rc = rc < 0 ? rc : count(x);
     for (uint32_t i = 0; rc == 0 && i < x->n_groups; i++) {
         rc = allocate(&x->groups[i]);
     }
@@ -338,8 +374,8 @@ static void touch(struct index *x, uint32_t entry, uint32_t row)
     uint64_t *rows = x->rows + (size_t)entry * ROW_WORDS, bit = (uint64_t)1 << (entry % 64);
     if (!(x->touched[entry / 64] & bit)) {
         x->touched[entry / 64] |= bit;
+        x->touched[words_of(x) + entry / 64] &= ~bit;
         memset(rows, 0, ROW_WORDS * sizeof(*rows));
-        x->entries[entry]->inexact = false;
     }
     rows[row / 64] |= (uint64_t)1 << (row % 64);
 }
@@ -429,7 +465,7 @@ static void match_range(struct index *x, const struct group *g, const struct val
 static void touch_inexactly(struct index *x, uint32_t entry, uint32_t row)
 {
     touch(x, entry, row);
-    x->entries[entry]->inexact = true;
+    x->touched[words_of(x) + entry / 64] |= (uint64_t)1 << (entry % 64);
 }
 
 /* A value that keys cannot be compared with, perhaps an error: the rules see for themselves. */
@@ -503,29 +539,60 @@ static void select_all(uint32_t rows, struct selection *ret)
     }
 }
 
-int index_match(struct index *x, const struct batch *b, index_match_fn *fn, void *arg)
+static void call(struct index *x, uint32_t i, const struct batch *b, index_match_fn *fn, void *arg)
 {
-    if (!x->built && build(x) < 0) {
-        return -ENOMEM;
+    struct selection sel;
+    const struct entry *e = x->entries[i];
+    if (!e->rule) {
+        return; /* it went while the match ran */
     }
+    if (e->key.kind == INDEX_PLAIN) {
+        select_all(b->rows, &sel);
+        fn(arg, e->rule, &sel, /* exact= */ !e->where);
+        return;
+    }
+    bool inexact = x->touched[words_of(x) + i / 64] >> (i % 64) & 1;
+    select_rows(x->rows + (size_t)i * ROW_WORDS, &sel);
+    fn(arg, e->rule, &sel, e->key.exact && !inexact);
+}
+
+static void match(struct index *x, const struct batch *b, index_match_fn *fn, void *arg)
+{
     for (uint32_t i = 0; i < x->n_groups; i++) {
         match_group(x, &x->groups[i], b);
     }
-    for (uint32_t w = 0; b->rows && w < x->n / 64 + 1; w++) {
+    for (uint32_t w = 0; b->rows && w < words_of(x); w++) {
         uint64_t bits = x->touched[w] | x->plain[w];
-        x->touched[w] = 0;
         for (; bits; bits &= bits - 1) {
-            struct selection sel;
-            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
-            const struct entry *e = x->entries[i];
-            if (e->key.kind == INDEX_PLAIN) {
-                select_all(b->rows, &sel);
-                fn(arg, e->rule, &sel, /* exact= */ !e->where);
-            } else {
-                select_rows(x->rows + (size_t)i * ROW_WORDS, &sel);
-                fn(arg, e->rule, &sel, e->key.exact && !e->inexact);
-            }
+            call(x, w * 64 + (uint32_t)__builtin_ctzll(bits), b, fn, arg);
         }
+        x->touched[w] = 0;
     }
+}
+
+int index_match(struct index *x, const struct batch *b, index_match_fn *fn, void *arg)
+{
+    uint64_t *rows = x->rows, *touched = x->touched;
+    if (!x->built && build(x) < 0) {
+        return -ENOMEM;
+    }
+    bool inner = x->matching > 0; /* of what a rule sent back into the stream: marks of its own */
+    if (inner && allocate_marks(x) < 0) {
+        mem_free(x->rows);
+        mem_free(x->touched);
+        x->rows = rows;
+        x->touched = touched;
+        return -ENOMEM;
+    }
+    x->matching++;
+    match(x, b, fn, arg);
+    x->matching--;
+    if (inner) {
+        mem_free(x->rows);
+        mem_free(x->touched);
+        x->rows = rows;
+        x->touched = touched;
+    }
+    settle(x);
     return 0;
 }

@@ -37,7 +37,8 @@ uint32_t index_rules(const struct index *x);
 bool index_has_key(const struct index *x, const void *rule);
 
 /* sel (never empty, ascending) may be changed by the callee. exact: WHERE is true for all of them.
- * Rules may not be added or removed inside. */
+ * Rules may be added and removed inside: new ones see the next batch, removed ones no more; and a
+ * match may run inside. */
 typedef void index_match_fn(void *arg, void *rule, struct selection *sel, bool exact);
 
 /* Calls fn for every rule that a row of the batch may match, in the order of index_add(). 0 or

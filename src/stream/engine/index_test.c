@@ -269,10 +269,64 @@ static void keys_are_found_where_they_are(void **unused)
     index_free(x);
 }
 
+struct inside {
+    struct index *x;
+    const struct batch *b;
+    struct expr *eq;
+    char ids[4];
+    int calls[4], depth;
+};
+
+/* The first rule removes the second, adds the fourth and matches again. */
+static void change(void *arg, void *rule, struct selection *sel, bool exact)
+{
+    struct inside *in = arg;
+    int i = (int)((char *)rule - in->ids);
+    in->calls[i]++;
+    assert_int_equal(sel->n, 1);
+    assert_true(exact);
+    if (i == 0 && in->depth++ == 0) {
+        index_remove(in->x, &in->ids[1]);
+        assert_int_equal(index_add(in->x, &in->ids[3], in->eq), 0);
+        assert_int_equal(index_match(in->x, in->b, change, in), 0);
+    }
+}
+
+static void rules_come_and_go_while_a_match_runs(void **unused)
+{
+    struct expr f = {.kind = EXPR_FIELD}, c = {.kind = EXPR_CONST, .value = value_int(5)};
+    struct expr eq = {.kind = EXPR_BINARY, .op = VALUE_EQ, .a = &f, .b = &c};
+    struct inside in = {.eq = &eq};
+    struct shape shape;
+    shape_init(&shape);
+    assert_int_equal(shape_add(&shape, STR_LIT("a"), VALUE_NULL), 0);
+    struct batch *b = batch_new(&shape, 0);
+    struct value v[] = {value_int(4), value_int(5)};
+    b->rows = 2;
+    column_from_values(b, &b->columns[0], v);
+    in.b = b;
+    assert_int_equal(index_new(&in.x), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(index_add(in.x, &in.ids[i], &eq), 0);
+    }
+    assert_int_equal(index_match(in.x, b, change, &in), 0);
+    assert_int_equal(in.calls[0], 2);
+    assert_int_equal(in.calls[1], 0);
+    assert_int_equal(in.calls[2], 2);
+    assert_int_equal(in.calls[3], 0);
+    assert_int_equal(index_rules(in.x), 3);
+    assert_int_equal(index_match(in.x, b, change, &in), 0);
+    assert_int_equal(in.calls[3], 1);
+    index_free(in.x);
+    batch_unref(b);
+    shape_fini(&shape);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_index_finds_what_the_conditions_find),
+        cmocka_unit_test(rules_come_and_go_while_a_match_runs),
         cmocka_unit_test(keys_are_found_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
