@@ -271,12 +271,8 @@ static void a_certificate_of_another_ca_or_name_is_refused(void **state)
     for (int i = 0; i < 2; i++) {
         int states = w->states;
         open_over_tcp(w, true, i ? NULL : w->ca, i ? "localhost" : "127.0.0.1");
-        struct mono began = mono_now();
-        while (mono_now().us - began.us < 700000) { /* some tries */
-            loop_run_once(w->loop);
-        }
+        UNTIL(w, w->states == states + 1); /* told once, after the first try */
         assert_false(mqtt_connected(w->client));
-        assert_int_equal(w->states, states + 1); /* told once */
         mqtt_close(w->client);
         w->client = NULL;
     }
