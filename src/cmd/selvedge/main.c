@@ -35,6 +35,7 @@ static const struct command {
     {"edge", NULL, "the agent of one node (program)"},
     {"help", help, "this list"},
     {"image", NULL, "pack, import, list and remove images (program)"},
+    {"rule", NULL, "test, explain and measure rules in streaming SQL (program)"},
     {"token", command_token, "make a token with which a node joins"},
     {"up", command_up, "start a center and an edge on this machine"},
     {"version", version, "print the version"},
