@@ -271,8 +271,12 @@ static void a_certificate_of_another_ca_or_name_is_refused(void **state)
     for (int i = 0; i < 2; i++) {
         int states = w->states;
         open_over_tcp(w, true, i ? NULL : w->ca, i ? "localhost" : "127.0.0.1");
-        UNTIL(w, w->states == states + 1); /* told once, after the first try */
-        assert_false(mqtt_connected(w->client));
+        struct mono began = mono_now();
+        while (mono_now().us - began.us < 700000) { /* some tries */
+            loop_run_once(w->loop);
+            assert_false(mqtt_connected(w->client));
+        }
+        assert_in_range(w->states, states, states + 1); /* told at most once */
         mqtt_close(w->client);
         w->client = NULL;
     }
