@@ -9,6 +9,7 @@
 #include "mem.h"
 
 #define CHUNK_FIRST ((size_t)4096)
+#define CHUNK_SMALL ((size_t)256)
 #define CHUNK_MAX ((size_t)256 << 10)
 #define ALIGNMENT ((size_t)16)
 
@@ -20,7 +21,12 @@ struct arena_chunk {
 
 void arena_init(struct arena *a, size_t cap)
 {
-    *a = (struct arena){.cap = cap ? cap : ARENA_CAP_DEFAULT};
+    *a = (struct arena){.cap = cap ? cap : ARENA_CAP_DEFAULT, .first = CHUNK_FIRST};
+}
+
+void arena_init_small(struct arena *a, size_t cap)
+{
+    *a = (struct arena){.cap = cap ? cap : ARENA_CAP_DEFAULT, .first = CHUNK_SMALL};
 }
 
 static void free_chunks(struct arena_chunk *c)
@@ -35,7 +41,8 @@ static void free_chunks(struct arena_chunk *c)
 void arena_fini(struct arena *a)
 {
     free_chunks(a->head);
-    arena_init(a, a->cap);
+    *a = (struct arena){.cap = a->cap ? a->cap : ARENA_CAP_DEFAULT, /* also of a zeroed one */
+                        .first = a->first ? a->first : CHUNK_FIRST};
 }
 
 void arena_clear(struct arena *a)
@@ -59,7 +66,7 @@ void arena_clear(struct arena *a)
 
 static bool add_chunk(struct arena *a, size_t n)
 {
-    size_t size = a->head ? MIN_OF(a->head->size * 2, CHUNK_MAX) : CHUNK_FIRST;
+    size_t size = a->head ? MIN_OF(a->head->size * 2, CHUNK_MAX) : a->first;
     size = MAX_OF(size, n);
     struct arena_chunk *c = mem_alloc(sizeof(*c) + size);
     if (!c) {

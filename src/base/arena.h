@@ -22,13 +22,15 @@ struct arena {
     /* private */
     struct arena_chunk *head;
     char *at, *end;
-    size_t used, cap;
+    size_t used, cap, first;
     bool failed;
 };
 
 #define ARENA_CAP_DEFAULT ((size_t)64 << 20)
 
 void arena_init(struct arena *a, size_t cap); /* no allocation yet; cap 0 = ARENA_CAP_DEFAULT */
+/* The same with a first chunk of 256 bytes, for what is small and there many times. */
+void arena_init_small(struct arena *a, size_t cap);
 void arena_fini(struct arena *a);             /* frees all; the arena may be used again */
 void arena_clear(struct arena *a); /* forgets all, keeps one chunk for reuse, resets `failed` */
 

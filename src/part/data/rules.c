@@ -187,7 +187,7 @@ static struct data_rule *rule_object(struct data *d)
     struct data_rule *r = mem_zalloc(sizeof(*r));
     if (r) {
         r->data = d;
-        arena_init(&r->arena, 0);
+        arena_init_small(&r->arena, 0);
         io_timer_init(d->loop, &r->checkpoint, on_checkpoint, r);
     }
     return r;

@@ -352,7 +352,7 @@ int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule,
     s->data = d;
     s->loop = d->loop;
     s->index = index;
-    arena_init(&s->arena, 0);
+    arena_init_small(&s->arena, 0);
     s->rule = arena_strdup(&s->arena, rule);
     s->conf = conf ? json_clone(&s->arena, conf) : json_object(&s->arena);
     int rc = arena_failed(&s->arena) ? err_sys(err, -E_NOMEM, "open a sink") : make_frame(s, err);

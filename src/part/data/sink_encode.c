@@ -416,8 +416,8 @@ int sink_encoder_new(const struct json *conf, bool values, sink_ready_fn *ready,
     e->arg = arg;
     e->linger = linger;
     e->values = values;
-    arena_init(&e->arena, 0);
-    arena_init(&e->rows_arena, 0);
+    arena_init_small(&e->arena, 0);
+    arena_init_small(&e->rows_arena, 0);
     int rc = read_conf(e, conf, err);
     if (rc < 0) {
         sink_encoder_free(e);

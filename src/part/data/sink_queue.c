@@ -15,7 +15,7 @@ struct sink_item *sink_item_new(void)
     struct sink_item *it = mem_zalloc(sizeof(*it));
     if (it) {
         list_init(&it->link);
-        arena_init(&it->arena, 0);
+        arena_init_small(&it->arena, 0);
     }
     return it;
 }

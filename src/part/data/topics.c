@@ -125,7 +125,7 @@ int topics_publish(struct topics *t, const char *topic, const struct value *even
         return -E_NOMEM;
     }
     memcpy(m->topic, topic, n);
-    arena_init(&m->arena, 0);
+    arena_init_small(&m->arena, 0);
     m->event = value_copy(&m->arena, event);
     m->bytes = sizeof(*m) + n + value_size(event);
     if (arena_failed(&m->arena)) {

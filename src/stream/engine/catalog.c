@@ -46,7 +46,7 @@ static struct engine_stream *stream_blank(struct str name)
     list_init(&s->link);
     list_init(&s->taps);
     shape_init(&s->shape);
-    arena_init(&s->arena, 0);
+    arena_init_small(&s->arena, 0);
     s->name = mem_strndup(name.p, name.n);
     if (!s->name || index_new(&s->index) < 0) {
         stream_free(s);

@@ -384,7 +384,7 @@ int plan_make(const struct ast_select *s, plan_find_fn *find, void *arg, struct 
     if (!plan) {
         return err_sys(err, -E_NOMEM, "plan a rule");
     }
-    arena_init(&plan->arena, 0);
+    arena_init_small(&plan->arena, 0);
     plan->limit = s->limit;
     plan->distinct = s->distinct;
     struct planner p = {.plan = plan, .arena = &plan->arena, .err = &own};

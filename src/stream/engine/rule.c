@@ -261,8 +261,8 @@ int rule_new(struct engine *e, struct str id, struct str sql, const struct rule_
     r->on_result = on_result;
     r->arg = arg;
     list_init(&r->pipelines);
-    arena_init(&r->names, 0);
-    arena_init(&r->saved_arena, 0);
+    arena_init_small(&r->names, 0);
+    arena_init_small(&r->saved_arena, 0);
     r->saved = VALUE_OF_NULL;
     shape_init(&r->error_shape);
     int rc = copy_options(r, id, sql, opts, err);
