@@ -7,6 +7,7 @@
  *   plan*.c        from a statement to a plan
  *   rule.c         life of a rule, checkpoints, status
  *   rule_rows.c    rows in: analytic functions, filter, projection as columns, windows
+ *   rule_match.c   MATCH_RECOGNIZE
  *   rule_result.c  results of windows: having, unnest, order, limit, projection
  *   index*.c       which rules want which rows
  */
@@ -77,11 +78,13 @@ struct pipeline {
     char *signature;             /* rule_save.c */
     struct tap *taps;            /* plan->n_sources */
     struct program *filter;
-    struct program **fields;          /* of a columnar plan */
-    struct shape shape;               /* of the result */
-    struct window *window;            /* NULL when columnar */
-    struct watermark *watermark;      /* NULL in processing time */
-    struct analytic_state *analytics; /* rule_analytic.c */
+    struct program **fields;             /* of a columnar plan */
+    struct shape shape;                  /* of the result */
+    struct window *window;               /* NULL when columnar */
+    struct match *match;                 /* of MATCH_RECOGNIZE, else NULL */
+    struct match_results *match_results; /* rule_match.c: while the matcher runs */
+    struct watermark *watermark;         /* NULL in processing time */
+    struct analytic_state *analytics;    /* rule_analytic.c */
     struct wheel_timer timer;
     struct op_count op_analytic, op_filter, op_window, op_project;
     bool running;
@@ -143,10 +146,19 @@ int pipeline_time(struct pipeline *p, int64_t now_us);
 /* What goes out: to the rule's callback or to a hidden stream. Takes the batch. */
 int pipeline_emit(struct pipeline *p, struct batch *out, bool single,
                   const struct window_range *range);
-/* "run Where error: ...": told, and sent as a result with sendError. */
+/* Whether a null of the field is left out of the result: it is computed and sendNilField not set.
+ */
+bool pipeline_drops_null(const struct pipeline *p, uint32_t field);
+/* "run Where error: ...": told, and sent as a result with sendError; clause may be NULL. */
 void pipeline_error(struct pipeline *p, const char *clause, const struct err *err);
 int pipeline_open(struct pipeline *p, struct err *err);
 void pipeline_close(struct pipeline *p);
+
+/* ---- rule_match.c ---- */
+
+int pipeline_match_open(struct pipeline *p);
+int pipeline_match_rows(struct pipeline *p, const struct batch *b, const struct selection *sel);
+int pipeline_match_time(struct pipeline *p, int64_t us);
 
 /* ---- rule_result.c ---- */
 

@@ -113,7 +113,9 @@ static void refuse(struct fixture *f, const char *sql, const char *text)
     struct err err = {0};
     assert_true(rule_new(f->engine, STR_LIT("bad"), str_of(sql), &none, on_result, f, &r, &err) <
                 0);
-    assert_non_null(strstr(err.text, text));
+    if (!strstr(err.text, text)) {
+        fail_msg("%s: %s", sql, err.text);
+    }
 }
 
 static void rows_are_filtered_and_projected(void **state)
@@ -249,6 +251,113 @@ static void the_state_of_a_rule_survives_an_edit_elsewhere(void **state)
     arena_fini(&a);
 }
 
+#define RISING \
+    "PATTERN (A UP{3,} DOWN) DEFINE UP AS UP.t > prev(UP.t), DOWN AS DOWN.t < prev(DOWN.t)) AS m"
+
+static void push_each(struct fixture *f, int64_t ms, int64_t step, const char *id, const int *t)
+{
+    char event[64];
+    for (; *t >= 0; t++, ms += step) {
+        (void)snprintf(event, sizeof(event), "{\"id\": \"%s\", \"t\": %d}", id, *t);
+        push(f, "demo", ms, event);
+    }
+}
+
+static void a_temperature_that_rises_three_times_and_falls_is_matched(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r",
+        "SELECT n, low, top, fell, rises, top - low AS span FROM demo MATCH_RECOGNIZE ("
+        "MEASURES match_number() AS n, A.t AS low, last(UP.t) AS top, DOWN.t AS fell, "
+        "count(UP.*) AS rises " RISING " WHERE top > 15",
+        NULL);
+    push_each(f, 0, 1, "x", (const int[]){20, 10, 11, 12, 11, 12, 13, 14, 15, 16, 3, -1});
+    expect(f, "{\"n\":1,\"low\":11,\"top\":16,\"fell\":3,\"rises\":5,\"span\":5}\n");
+    push_each(f, 50, 1, "x", (const int[]){4, 5, 6, 5, 1, 2, 3, 4, 3, -1});
+    expect(f, ""); /* the first rises twice only, the second to 4 */
+    push_each(f, 80, 1, "x", (const int[]){14, 15, 16, 17, 1, -1});
+    expect(f, "{\"n\":3,\"low\":14,\"top\":17,\"fell\":1,\"rises\":3,\"span\":3}\n");
+    assert_int_equal(buf_len(&f->fails), 0);
+}
+
+static void matches_are_of_one_partition(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r",
+        "SELECT * FROM demo MATCH_RECOGNIZE (PARTITION BY id MEASURES sum(UP.t) AS s " RISING,
+        NULL);
+    for (int i = 0; i < 4; i++) {
+        push_each(f, 2 * i, 1, "x", (const int[]){i, -1});
+        push_each(f, 2 * i + 1, 1, "y", (const int[]){10 * i, -1});
+    }
+    push_each(f, 10, 1, "y", (const int[]){0, -1});
+    expect(f, "{\"id\":\"y\",\"s\":60}\n");
+    push_each(f, 11, 1, "x", (const int[]){0, -1});
+    expect(f, "{\"id\":\"x\",\"s\":6}\n");
+}
+
+static void within_ends_a_match_by_the_clock(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r",
+        "SELECT n FROM demo MATCH_RECOGNIZE (MEASURES count(B.*) AS n PATTERN (A B+) WITHIN 1 ss "
+        "DEFINE A AS A.t = 0, B AS B.t > 0) AS m",
+        NULL);
+    push_each(f, 0, 100, "x", (const int[]){0, 1, 2, -1});
+    expect(f, "");
+    assert_int_equal(engine_advance(f->engine, T0 + 1001 * 1000), 0);
+    expect(f, "{\"n\":2}\n");
+    push_each(f, 2000, 2000, "x", (const int[]){0, 1, -1});
+    expect(f, "");
+}
+
+static void all_rows_of_a_match_are_events(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r",
+        "SELECT * FROM demo MATCH_RECOGNIZE (MEASURES classifier() AS part, A.t AS low ALL ROWS "
+        "PER MATCH PATTERN (A B{2}) DEFINE B AS B.t > prev(B.t)) AS m",
+        NULL);
+    push_each(f, 0, 1, "x", (const int[]){1, 2, 3, -1});
+    expect(f, "{\"id\":\"x\",\"t\":1,\"part\":\"A\",\"low\":1}"
+              "{\"id\":\"x\",\"t\":2,\"part\":\"B\",\"low\":1}"
+              "{\"id\":\"x\",\"t\":3,\"part\":\"B\",\"low\":1}\n");
+}
+
+static void matches_overlap_with_skip_to_next_row(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r",
+        "SELECT a, b FROM (SELECT t * 10 AS t FROM demo) AS q MATCH_RECOGNIZE (MEASURES A.t AS a, "
+        "B.t AS b AFTER MATCH SKIP TO NEXT ROW PATTERN (A B) DEFINE B AS B.t > A.t) AS m",
+        NULL);
+    push_each(f, 0, 1, "x", (const int[]){1, 2, 3, -1});
+    expect(f, "{\"a\":10,\"b\":20}\n{\"a\":20,\"b\":30}\n");
+}
+
+static void matches_follow_event_time(void **state)
+{
+    struct fixture *f = *state;
+    const struct rule_options opts = {.event_time = true, .late_tolerance_us = 1000000};
+    define(f,
+           "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\", TIMESTAMP=\"ts\")");
+    add(f, "r",
+        "SELECT a, b FROM demo MATCH_RECOGNIZE (MEASURES A.t AS a, B.t AS b "
+        "PATTERN (A B) DEFINE B AS B.t > A.t) AS m",
+        &opts);
+    push(f, "demo", 1, "{\"ts\": 1541152486200, \"t\": 2}");
+    push(f, "demo", 2, "{\"ts\": 1541152486100, \"t\": 1}");
+    push(f, "demo", 3, "{\"ts\": 1541152489000, \"t\": 0}");
+    push(f, "demo", 4, "{\"ts\": 1541152490000, \"t\": 0}");
+    push(f, "demo", 5, "{\"ts\": 1541152499000, \"t\": 0}");
+    expect(f, "{\"a\":1,\"b\":2}\n");
+}
+
 static void what_cannot_be_planned_says_why(void **state)
 {
     struct fixture *f = *state;
@@ -257,6 +366,18 @@ static void what_cannot_be_planned_says_why(void **state)
     refuse(f, "SELECT b FROM demo", "unknown field b");
     refuse(f, "SELECT a FROM demo WHERE count(a) > 1", "aggregate functions in WHERE");
     refuse(f, "SELECT a FROM", "found");
+    refuse(f, "SELECT n FROM demo MATCH_RECOGNIZE (PATTERN (A)) AS demo WHERE count(n) > 1",
+           "aggregate functions in WHERE");
+    refuse(f, "SELECT n FROM demo MATCH_RECOGNIZE (PATTERN (A))", "MATCH_RECOGNIZE needs a name");
+    refuse(f, "SELECT n FROM demo MATCH_RECOGNIZE (MEASURES B.a AS n PATTERN (A)) AS m",
+           "unknown field B");
+    refuse(f,
+           "SELECT n FROM demo MATCH_RECOGNIZE (MEASURES sum(A.a + B.a) AS n PATTERN (A B)) AS m",
+           "other parts");
+    refuse(f, "SELECT n FROM demo MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS lag(a) > 1) AS m",
+           "may not stand in MATCH_RECOGNIZE");
+    refuse(f, "SELECT n FROM demo MATCH_RECOGNIZE (PATTERN (A) DEFINE A AS prev(sum(a)) > 1) AS m",
+           "inside another function");
 }
 
 static void a_stream_in_use_is_not_dropped_but_replaced(void **state)
@@ -292,6 +413,12 @@ int main(void)
         ENGINE_TEST(a_failing_row_is_told_and_the_rule_goes_on),
         ENGINE_TEST(event_time_orders_rows_and_ends_windows),
         ENGINE_TEST(the_state_of_a_rule_survives_an_edit_elsewhere),
+        ENGINE_TEST(a_temperature_that_rises_three_times_and_falls_is_matched),
+        ENGINE_TEST(matches_are_of_one_partition),
+        ENGINE_TEST(within_ends_a_match_by_the_clock),
+        ENGINE_TEST(all_rows_of_a_match_are_events),
+        ENGINE_TEST(matches_overlap_with_skip_to_next_row),
+        ENGINE_TEST(matches_follow_event_time),
         ENGINE_TEST(what_cannot_be_planned_says_why),
         ENGINE_TEST(a_stream_in_use_is_not_dropped_but_replaced),
     };

@@ -15,6 +15,7 @@
 #define STREAM_ENGINE_PLAN_H
 
 #include "stream/sql/ast.h"
+#include "stream/window/match.h"
 #include "stream/window/window.h"
 
 struct engine;
@@ -47,6 +48,12 @@ struct plan_order {
     bool descending;
 };
 
+/* MATCH_RECOGNIZE: the only operator of its plan, whose results feed a hidden stream. */
+struct plan_match {
+    struct match_spec spec; /* `rule` is the rule's; measures begin with columns of the partition */
+    struct str *names;      /* of the measures */
+};
+
 struct plan {
     struct arena arena;
     struct plan_source *sources; /* in order of FROM, JOIN; an analytic function sees source 0 */
@@ -61,7 +68,8 @@ struct plan {
     uint32_t n_fields;
     struct plan_order *order;
     uint32_t n_order;
-    int64_t limit; /* -1 = none */
+    int64_t limit;            /* -1 = none */
+    struct plan_match *match; /* NULL = none */
     bool distinct, unnests;
     bool row_number; /* row_number() is there: rows are counted after HAVING */
     bool
@@ -75,6 +83,9 @@ typedef struct engine_stream *plan_find_fn(void *arg, struct str name);
  * freed afterwards. -E_INVAL with a sentence in eKuiper's words where users know them, -ENOMEM. */
 int plan_make(const struct ast_select *s, plan_find_fn *find, void *arg, struct plan **ret,
               struct err *err);
+/* The same of MATCH_RECOGNIZE behind a source. */
+int plan_make_match(const struct ast_source *s, plan_find_fn *find, void *arg, struct plan **ret,
+                    struct err *err);
 void plan_free(struct plan *p); /* NULL is fine */
 /* One operator a line, the last first, as eKuiper's EXPLAIN. */
 int plan_explain(const struct plan *p, struct buf *out);

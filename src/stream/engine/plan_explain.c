@@ -47,35 +47,45 @@ static void window_line(struct lines *l, const struct window_spec *w)
     }
 }
 
+static void explain_select(struct lines *l, const struct plan *p)
+{
+    line(l, "Project: %u fields%s%s", p->n_fields, p->distinct ? ", distinct" : "",
+         p->columnar ? ", columnar" : "");
+    if (p->limit >= 0) {
+        line(l, "Limit: %lld", (long long)p->limit);
+    }
+    if (p->n_order > 0) {
+        line(l, "Order: %u expressions", p->n_order);
+    }
+    if (p->unnests) {
+        line(l, "Unnest");
+    }
+    if (p->having) {
+        line(l, "Having");
+    }
+    if (p->window.grouped) {
+        line(l, "Aggregate: %u keys, %u functions", p->window.n_keys, p->window.n_aggregates);
+    }
+    if (p->n_sources > 1) {
+        line(l, "Join: %u sources", p->n_sources);
+    }
+    window_line(l, &p->window);
+    if (p->filter) {
+        line(l, "Filter");
+    }
+    if (p->n_analytics > 0) {
+        line(l, "Analytic: %u functions", p->n_analytics);
+    }
+}
+
 int plan_explain(const struct plan *p, struct buf *out)
 {
     struct lines l = {.out = out};
-    line(&l, "Project: %u fields%s%s", p->n_fields, p->distinct ? ", distinct" : "",
-         p->columnar ? ", columnar" : "");
-    if (p->limit >= 0) {
-        line(&l, "Limit: %lld", (long long)p->limit);
-    }
-    if (p->n_order > 0) {
-        line(&l, "Order: %u expressions", p->n_order);
-    }
-    if (p->unnests) {
-        line(&l, "Unnest");
-    }
-    if (p->having) {
-        line(&l, "Having");
-    }
-    if (p->window.grouped) {
-        line(&l, "Aggregate: %u keys, %u functions", p->window.n_keys, p->window.n_aggregates);
-    }
-    if (p->n_sources > 1) {
-        line(&l, "Join: %u sources", p->n_sources);
-    }
-    window_line(&l, &p->window);
-    if (p->filter) {
-        line(&l, "Filter");
-    }
-    if (p->n_analytics > 0) {
-        line(&l, "Analytic: %u functions", p->n_analytics);
+    if (p->match) {
+        line(&l, "Match: %u parts, %u partition keys, within %lld ms", p->match->spec.n_steps,
+             p->match->spec.n_partition, (long long)(p->match->spec.within_us / 1000));
+    } else {
+        explain_select(&l, p);
     }
     for (uint32_t i = 0; i < p->n_sources; i++) {
         const struct plan_source *s = &p->sources[i];

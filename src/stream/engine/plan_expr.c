@@ -132,6 +132,9 @@ static struct expr *plan_alias(struct planner *p, struct alias *a, enum clause c
 
 static struct expr *plan_field_ref(struct planner *p, const struct ast_expr *e, enum clause clause)
 {
+    if (e->stream.n > 0 && plan_match_is_part(p, e->stream)) {
+        return plan_match_field(p, e);
+    }
     if (e->stream.n > 0) {
         int source = source_named(p, e->stream);
         if (source < 0) {
@@ -405,6 +408,9 @@ static struct expr *fold(struct planner *p, struct expr *e)
 static struct expr *plan_call(struct planner *p, const struct ast_expr *e, enum clause clause)
 {
     const struct function *f = function_find(e->function);
+    if (plan_match_takes(p, e)) {
+        return plan_match_call(p, e);
+    }
     if (!f) {
         (void)plan_refuse(p, "function " STR_FMT " not found", STR_ARG(e->function));
         return NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the planner share: plan.c (clauses), plan_expr.c (expressions). */
+/* What the files of the planner share: plan.c (clauses), plan_expr.c (expressions),
+ * plan_match.c (MATCH_RECOGNIZE). */
 #ifndef STREAM_ENGINE_PLAN_PRIVATE_H
 #define STREAM_ENGINE_PLAN_PRIVATE_H
 
@@ -43,6 +44,10 @@ struct planner {
     struct expr **aggregate_refs;
     uint32_t n_refs, cap_refs;
     bool uses_rows; /* something but keys, aggregates and bare fields is read of a group */
+    /* MATCH_RECOGNIZE: the references so far; inside an argument, the part whose rows it reads. */
+    struct match_ref *match_refs;
+    int32_t match_part;
+    bool match_inside;
     struct err *err;
 };
 
@@ -54,6 +59,11 @@ struct expr *plan_new_expr(struct planner *p, enum expr_kind kind);
 /* Which sources an expression reads, as bits; all bits for what reads any. */
 uint64_t plan_reads(const struct expr *e);
 bool plan_has_computed(const struct expr *e);
+/* In MATCH_RECOGNIZE: names of parts, and functions that read other rows. False elsewhere. */
+bool plan_match_is_part(const struct planner *p, struct str name);
+struct expr *plan_match_field(struct planner *p, const struct ast_expr *e);
+bool plan_match_takes(const struct planner *p, const struct ast_expr *call);
+struct expr *plan_match_call(struct planner *p, const struct ast_expr *e);
 int plan_refuse(struct planner *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

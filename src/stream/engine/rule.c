@@ -76,9 +76,12 @@ static int make_taps(struct pipeline *p)
     return p->taps ? 0 : -E_NOMEM;
 }
 
-static int add_pipeline(struct rule *r, const struct ast_select *s, struct scope *scope,
+/* Of a SELECT or of a source behind which MATCH_RECOGNIZE stands; the other is NULL. */
+static int add_pipeline(struct rule *r, const struct ast_select *s,
+                        const struct ast_source *matched, struct scope *scope,
                         struct engine_stream *feeds, struct err *err)
 {
+    const struct ast_select around = {.from = matched ? *matched : s->from, .limit = -1};
     struct pipeline *p = mem_zalloc(sizeof(*p));
     if (!p) {
         return err_sys(err, -E_NOMEM, "plan a rule");
@@ -86,8 +89,9 @@ static int add_pipeline(struct rule *r, const struct ast_select *s, struct scope
     p->rule = r;
     p->feeds = feeds;
     shape_init(&p->shape);
-    p->signature = rule_signature(s);
-    int rc = plan_make(s, find_stream, scope, &p->plan, err);
+    p->signature = rule_signature(matched ? &around : s);
+    int rc = matched ? plan_make_match(matched, find_stream, scope, &p->plan, err)
+                     : plan_make(s, find_stream, scope, &p->plan, err);
     if (rc == 0 && (!p->signature || make_shape(p) < 0 || make_taps(p) < 0)) {
         rc = err_sys(err, -E_NOMEM, "plan a rule");
     }
@@ -102,15 +106,17 @@ static int add_pipeline(struct rule *r, const struct ast_select *s, struct scope
 static int plan_select(struct rule *r, const struct ast_select *s, const struct scope *outer,
                        struct engine_stream *feeds, unsigned depth, struct err *err);
 
-/* A hidden stream, fed by the sub-query. */
+/* A hidden stream, fed by the sub-query or, with `matched`, by MATCH_RECOGNIZE. */
 static int add_hidden(struct rule *r, struct scope *scope, const struct ast_source *source,
-                      unsigned depth, struct err *err)
+                      bool matched, unsigned depth, struct err *err)
 {
     if (scope->n == PIPELINES_MAX || r->n_hidden == PIPELINES_MAX) {
         return err_set(err, -E_LIMIT, "more than %d sub-queries", PIPELINES_MAX);
     }
     if (source->alias.n == 0) {
-        return err_set(err, -E_INVAL, "a sub-query needs a name: (SELECT ...) AS name");
+        return err_set(err, -E_INVAL,
+                       matched ? "MATCH_RECOGNIZE needs a name: MATCH_RECOGNIZE (...) AS name"
+                               : "a sub-query needs a name: (SELECT ...) AS name");
     }
     struct engine_stream **all =
         mem_realloc(r->hidden, (r->n_hidden + 1) * sizeof(struct engine_stream *));
@@ -121,7 +127,8 @@ static int add_hidden(struct rule *r, struct scope *scope, const struct ast_sour
     }
     r->hidden = all;
     r->hidden[r->n_hidden++] = s;
-    int rc = plan_select(r, source->select, scope, s, depth + 1, err);
+    int rc = matched ? add_pipeline(r, NULL, source, scope, s, err)
+                     : plan_select(r, source->select, scope, s, depth + 1, err);
     if (rc == 0) {
         scope->names[scope->n] = source->alias;
         scope->hidden[scope->n++] = s;
@@ -129,23 +136,23 @@ static int add_hidden(struct rule *r, struct scope *scope, const struct ast_sour
     return rc;
 }
 
+static int add_source(struct rule *r, struct scope *scope, const struct ast_source *source,
+                      unsigned depth, struct err *err)
+{
+    int rc = source->select ? add_hidden(r, scope, source, false, depth, err) : 0;
+    return rc == 0 && source->match ? add_hidden(r, scope, source, true, depth, err) : rc;
+}
+
 static int add_sources(struct rule *r, struct scope *scope, const struct ast_select *s,
                        unsigned depth, struct err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < s->n_with; i++) {
-        rc = add_hidden(r, scope, &s->with[i], depth, err);
+        rc = add_hidden(r, scope, &s->with[i], false, depth, err);
     }
-    if (rc == 0 && s->from.match) {
-        rc = err_set(err, -E_NOTSUP, "MATCH_RECOGNIZE is not supported yet");
-    }
-    if (rc == 0 && s->from.select) {
-        rc = add_hidden(r, scope, &s->from, depth, err);
-    }
+    rc = rc < 0 ? rc : add_source(r, scope, &s->from, depth, err);
     for (uint32_t i = 0; rc == 0 && i < s->n_joins; i++) {
-        if (s->joins[i].source.select) {
-            rc = add_hidden(r, scope, &s->joins[i].source, depth, err);
-        }
+        rc = add_source(r, scope, &s->joins[i].source, depth, err);
     }
     return rc;
 }
@@ -163,7 +170,7 @@ static int plan_select(struct rule *r, const struct ast_select *s, const struct 
     for (const struct ast_select *branch = s; rc == 0 && branch; branch = branch->union_all) {
         uint32_t outside = scope->n;
         rc = add_sources(r, scope, branch, depth, err);
-        rc = rc < 0 ? rc : add_pipeline(r, branch, scope, feeds, err);
+        rc = rc < 0 ? rc : add_pipeline(r, branch, NULL, scope, feeds, err);
         scope->n = branch == s ? MIN_OF(scope->n, outside + s->n_with) : outside;
     }
     mem_free(scope);
@@ -454,9 +461,11 @@ struct json *rule_status(const struct rule *r, struct arena *a)
             add_op(o, a, at++, "filter", &p->op_filter);
         }
         if (!p->plan->columnar) {
-            add_op(o, a, at++, "window", &p->op_window);
+            add_op(o, a, at++, p->plan->match ? "match" : "window", &p->op_window);
         }
-        add_op(o, a, at++, "project", &p->op_project);
+        if (!p->plan->match) {
+            add_op(o, a, at++, "project", &p->op_project);
+        }
         if (p->watermark) {
             json_set_int(o, "late_rows_total", (int64_t)watermark_late_rows(p->watermark));
         }

@@ -350,7 +350,9 @@ static struct batch *to_batch(const struct work *w)
     for (uint32_t f = 0; w->n > 0 && f < plan->n_fields; f++) {
         struct value *v = arena_alloc(&out->arena, w->n * sizeof(*v));
         for (uint32_t i = 0; v && i < w->n; i++) {
-            v[i] = value_copy(&out->arena, &w->lines[i].fields[f]);
+            const struct value *field = &w->lines[i].fields[f];
+            bool drop = value_is_null(field) && pipeline_drops_null(w->pipeline, f);
+            v[i] = drop ? (struct value){.type = VALUE_ABSENT} : value_copy(&out->arena, field);
         }
         out->columns[f] = (struct column){.kind = COLUMN_VALUE, .v = v};
     }
@@ -388,7 +390,7 @@ void pipeline_on_window(void *arg, const struct window_output *output)
         return;
     }
     bool single = p->plan->window.kind == AST_WINDOW_NONE;
-    if (pipeline_emit(p, out, false, single ? NULL : &output->range) < 0) {
+    if (pipeline_emit(p, out, single && p->plan->unnests, single ? NULL : &output->range) < 0) {
         (void)no_memory(&w);
         pipeline_error(p, w.clause, &w.err);
     }

@@ -59,10 +59,18 @@ static void emit_error(struct rule *r, const struct err *err)
     batch_unref(out);
 }
 
+/* Decoders and joins tell the clause of their errors themselves. */
+static bool names_clause(const char *clause, const char *text)
+{
+    return str_starts(str_of(text), clause) || str_starts(str_of(text), "run Join error");
+}
+
 void pipeline_error(struct pipeline *p, const char *clause, const struct err *err)
 {
     struct err full = *err;
-    (void)err_wrap(&full, err->code, "%s", clause);
+    if (clause && !names_clause(clause, err->text)) {
+        (void)err_wrap(&full, err->code, "%s", clause);
+    }
     rule_failed(p->rule, &full);
     if (p->rule->opts.send_error) {
         emit_error(p->rule, &full);
@@ -135,6 +143,29 @@ static int gather(struct arena *a, struct column *c, const struct selection *sel
     return arena_failed(a) ? -E_NOMEM : 0;
 }
 
+bool pipeline_drops_null(const struct pipeline *p, uint32_t field)
+{
+    const struct plan_field *f = &p->plan->fields[field];
+    return !p->rule->opts.send_nil && !f->spread && f->expr->kind != EXPR_FIELD;
+}
+
+/* Computed nulls become absent; the values may belong to others, so they are copied. */
+static int drop_nulls(struct arena *a, struct column *c, uint32_t rows)
+{
+    if (c->kind == COLUMN_CONST && value_is_null(c->v)) {
+        c->kind = COLUMN_ABSENT;
+    }
+    if (c->kind != COLUMN_VALUE) {
+        return 0;
+    }
+    struct value *v = arena_dup(a, c->v, rows * sizeof(*v));
+    for (uint32_t i = 0; v && i < rows; i++) {
+        v[i] = value_is_null(&v[i]) ? (struct value){.type = VALUE_ABSENT} : v[i];
+    }
+    c->v = v ? v : c->v;
+    return v ? 0 : -E_NOMEM;
+}
+
 static int project(struct pipeline *p, struct batch *out, struct batch *view,
                    const struct column *computed, struct selection *sel)
 {
@@ -152,6 +183,9 @@ static int project(struct pipeline *p, struct batch *out, struct batch *view,
     bool all = sel->n == view->rows;
     for (uint32_t i = 0; rc == 0 && !all && i < p->plan->n_fields; i++) {
         rc = gather(&view->arena, &out->columns[i], sel);
+    }
+    for (uint32_t i = 0; rc == 0 && sel->n > 0 && i < p->plan->n_fields; i++) {
+        rc = pipeline_drops_null(p, i) ? drop_nulls(&view->arena, &out->columns[i], sel->n) : 0;
     }
     for (uint32_t i = 0; i < sel->n; i++) {
         out->time_us[i] = view->time_us[sel->rows[i]];
@@ -196,7 +230,7 @@ static void on_timer(struct wheel_timer *t, int64_t now_us)
 
 int pipeline_arm(struct pipeline *p)
 {
-    int64_t next = p->window ? window_next(p->window) : INT64_MAX;
+    int64_t next = p->window ? window_next(p->window) : p->match ? match_next(p->match) : INT64_MAX;
     struct wheel *w = p->rule->engine->wheel;
     if (p->watermark) { /* its clock is the watermark; idle sources need ours */
         next = p->rule->opts.idle_timeout_us > 0 ? now_of(p) + p->rule->opts.idle_timeout_us
@@ -214,6 +248,7 @@ int pipeline_time(struct pipeline *p, int64_t now_us)
 {
     int rc = p->watermark ? watermark_tick(p->watermark, now_us)
              : p->window  ? window_advance(p->window, now_us)
+             : p->match   ? pipeline_match_time(p, now_us)
                           : 0;
     return rc < 0 ? rc : pipeline_arm(p);
 }
@@ -240,6 +275,12 @@ static int take_window(struct pipeline *p, uint32_t source, struct batch *b,
     return rc < 0 || p->watermark ? rc : pipeline_arm(p);
 }
 
+static int take_match(struct pipeline *p, const struct batch *b, const struct selection *sel)
+{
+    int rc = pipeline_match_rows(p, b, sel);
+    return rc < 0 || p->watermark || !p->running ? rc : pipeline_arm(p);
+}
+
 /* ---- rows of one source, in their order ---- */
 
 static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
@@ -264,6 +305,9 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
     }
     if (rc < 0 || sel->n == 0) {
         return rc;
+    }
+    if (p->match) {
+        return take_match(p, b, sel);
     }
     return p->plan->columnar ? take_columns(p, b, computed, sel)
                              : take_window(p, source, b, computed, sel);
@@ -311,7 +355,8 @@ static void on_watermark(void *arg, int64_t us)
 {
     struct pipeline *p = arg;
     struct err err;
-    if (p->window && window_advance(p->window, us) < 0) {
+    int rc = p->window ? window_advance(p->window, us) : p->match ? pipeline_match_time(p, us) : 0;
+    if (rc < 0) {
         (void)err_sys(&err, -E_NOMEM, "a window of rule %s was dropped", p->rule->id);
         pipeline_error(p, "event time", &err);
     }
@@ -451,6 +496,13 @@ static int load_tables(struct pipeline *p, struct err *err)
     return rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
 }
 
+/* What a sub-query or MATCH_RECOGNIZE gives is in order already, and without a window nothing waits
+ * for time. */
+static bool passes_at_once(const struct plan *plan)
+{
+    return plan->columnar && !plan->sources[0].stream->engine;
+}
+
 int pipeline_open(struct pipeline *p, struct err *err)
 {
     int rc = open_programs(p, err);
@@ -458,10 +510,13 @@ int pipeline_open(struct pipeline *p, struct err *err)
         rc = analytic_new(p->plan, &p->analytics);
         rc = rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
     }
-    if (rc == 0 && !p->plan->columnar) {
+    if (rc == 0 && p->plan->match) {
+        rc = pipeline_match_open(p);
+        rc = rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
+    } else if (rc == 0 && !p->plan->columnar) {
         rc = open_window(p, err);
     }
-    if (rc == 0 && p->rule->opts.event_time) {
+    if (rc == 0 && p->rule->opts.event_time && !passes_at_once(p->plan)) {
         rc = open_watermark(p, err);
     }
     rc = rc < 0 ? rc : pipeline_restore(p, err);
@@ -485,6 +540,7 @@ void pipeline_close(struct pipeline *p)
         list_del(&p->taps[i].link);
     }
     window_free(TAKE_PTR(p->window));
+    match_free(TAKE_PTR(p->match));
     watermark_free(TAKE_PTR(p->watermark));
     analytic_free(TAKE_PTR(p->analytics), p->plan);
     program_free(TAKE_PTR(p->filter));
