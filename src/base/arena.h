@@ -31,7 +31,7 @@ struct arena {
 void arena_init(struct arena *a, size_t cap); /* no allocation yet; cap 0 = ARENA_CAP_DEFAULT */
 /* The same with a first chunk of 256 bytes, for what is small and there many times. */
 void arena_init_small(struct arena *a, size_t cap);
-void arena_fini(struct arena *a);             /* frees all; the arena may be used again */
+void arena_fini(struct arena *a);  /* frees all; the arena may be used again */
 void arena_clear(struct arena *a); /* forgets all, keeps one chunk for reuse, resets `failed` */
 
 void *arena_alloc(struct arena *a, size_t n);  /* uninitialised; NULL when failed */
