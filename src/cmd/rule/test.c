@@ -16,6 +16,16 @@ struct run {
     int rc;
 };
 
+static bool wants_nulls(const struct run *run, const char *id)
+{
+    JSON_FOR_EACH (rule, json_get(run->file.json, "rules")) {
+        if (cstr_eq(json_cstr(json_get(rule, "id"), ""), id)) {
+            return json_true(json_get(json_get(rule, "options"), "sendNilField"), false);
+        }
+    }
+    return false;
+}
+
 static void on_result(void *arg, struct rule *r, struct batch *b, bool single,
                       const struct window_range *range)
 {
@@ -28,7 +38,7 @@ static void on_result(void *arg, struct rule *r, struct batch *b, bool single,
         (void)buf_printf(&out, "{\"rule\":\"%s\",\"at\":%lld,\"rows\":[", rule_id(r),
                          (long long)(engine_now(run->file.engine) / 1000)); /* sticky */
         for (uint32_t k = i; k < (single ? i + 1 : b->rows); k++) {
-            struct value v = batch_object(&a, b, k, false);
+            struct value v = batch_object(&a, b, k, wants_nulls(run, rule_id(r)));
             (void)buf_puts(&out, k > i ? "," : "");
             (void)value_print_json(&out, &v);
         }
