@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Life of a rule. A statement is one pipeline, and one more for each sub-query, each WITH and each
- * branch of UNION ALL: an inner pipeline feeds a hidden stream that the outer one reads.
+ * Life of a rule. A statement is one pipeline, and one more for each sub-query, each WITH, each
+ * MATCH_RECOGNIZE and each branch of UNION ALL: an inner pipeline feeds a hidden stream that the
+ * outer one reads.
  */
 #include <stdio.h>
 
@@ -81,7 +82,8 @@ static int add_pipeline(struct rule *r, const struct ast_select *s,
                         const struct ast_source *matched, struct scope *scope,
                         struct engine_stream *feeds, struct err *err)
 {
-    const struct ast_select around = {.from = matched ? *matched : s->from, .limit = -1};
+    const struct ast_source *from = matched ? matched : s ? &s->from : NULL;
+    const struct ast_select around = {.from = from ? *from : (struct ast_source){0}, .limit = -1};
     struct pipeline *p = mem_zalloc(sizeof(*p));
     if (!p) {
         return err_sys(err, -E_NOMEM, "plan a rule");

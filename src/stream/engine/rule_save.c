@@ -51,10 +51,11 @@ char *rule_signature(const struct ast_select *s)
 static int save_pipeline(const struct pipeline *p, struct arena *a, struct value *ret)
 {
     struct value_member *m = arena_alloc(a, 4 * sizeof(*m));
+    char *of = arena_strdup(a, p->signature); /* the state outlives the rule */
     uint32_t n = 0;
-    int rc = m ? 0 : -E_NOMEM;
+    int rc = m && of ? 0 : -E_NOMEM;
     if (rc == 0) {
-        m[n++] = (struct value_member){STR_LIT("of"), value_string(str_of(p->signature))};
+        m[n++] = (struct value_member){STR_LIT("of"), value_string(str_of(of))};
     }
     if (rc == 0 && p->analytics) {
         m[n].key = STR_LIT("analytic");
@@ -78,8 +79,9 @@ static struct value save_sequences(const struct rule *r, struct arena *a)
     uint32_t n = 0;
     for (uint32_t i = 0; m && i < r->n_streams; i++) {
         const struct engine_stream *s = engine_stream(r->engine, str_of(r->streams[i]));
-        if (s) {
-            m[n++] = (struct value_member){str_of(r->streams[i]), value_int((int64_t)s->sequence)};
+        char *name = s ? arena_strdup(a, s->name) : NULL;
+        if (name) { /* else the arena has failed, or the stream is gone */
+            m[n++] = (struct value_member){str_of(name), value_int((int64_t)s->sequence)};
         }
     }
     return (struct value){.type = VALUE_OBJECT, .n = n, .members = m};
