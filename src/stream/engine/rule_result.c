@@ -341,6 +341,7 @@ static int project_all(struct work *w)
 
 static struct batch *to_batch(const struct work *w)
 {
+    static const struct value absent = {.type = VALUE_ABSENT};
     const struct plan *plan = w->pipeline->plan;
     struct batch *out = batch_new(&w->pipeline->shape, 0);
     if (!out) {
@@ -352,7 +353,10 @@ static struct batch *to_batch(const struct work *w)
         for (uint32_t i = 0; v && i < w->n; i++) {
             const struct value *field = &w->lines[i].fields[f];
             bool drop = value_is_null(field) && pipeline_drops_null(w->pipeline, f);
-            v[i] = drop ? (struct value){.type = VALUE_ABSENT} : value_copy(&out->arena, field);
+            v[i] = absent;
+            if (!drop) {
+                v[i] = value_copy(&out->arena, field);
+            }
         }
         out->columns[f] = (struct column){.kind = COLUMN_VALUE, .v = v};
     }

@@ -160,7 +160,9 @@ static int drop_nulls(struct arena *a, struct column *c, uint32_t rows)
     }
     struct value *v = arena_dup(a, c->v, rows * sizeof(*v));
     for (uint32_t i = 0; v && i < rows; i++) {
-        v[i] = value_is_null(&v[i]) ? (struct value){.type = VALUE_ABSENT} : v[i];
+        if (value_is_null(&v[i])) {
+            v[i].type = VALUE_ABSENT;
+        }
     }
     c->v = v ? v : c->v;
     return v ? 0 : -E_NOMEM;
