@@ -88,6 +88,7 @@ struct pipeline {
     struct wheel_timer timer;
     struct op_count op_analytic, op_filter, op_window, op_project;
     bool running;
+    bool indexed; /* the index knows the filter: what it calls exact has passed it */
 };
 
 struct rule {

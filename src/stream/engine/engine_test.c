@@ -181,6 +181,16 @@ static void a_table_is_joined_without_a_window(void **state)
     expect(f, "{\"id\":3,\"n\":\"three\"}\n");
 }
 
+static void a_filter_holds_beside_analytic_functions(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    add(f, "r", "SELECT a, lag(a) AS before FROM demo WHERE a > 1", NULL);
+    add(f, "s", "SELECT a FROM demo WHERE a > 1 AND last_hit_count() < 1", NULL);
+    push(f, "demo", 0, "[{\"a\": 1}, {\"a\": 2}, {\"a\": 0}, {\"a\": 3}]");
+    expect(f, "{\"a\":2,\"before\":1}{\"a\":3,\"before\":0}\n{\"a\":2}\n");
+}
+
 static void sub_queries_and_unions_are_pipelines(void **state)
 {
     struct fixture *f = *state;
@@ -409,6 +419,7 @@ int main(void)
         ENGINE_TEST(a_tumbling_window_counts),
         ENGINE_TEST(streams_are_joined_in_a_window),
         ENGINE_TEST(a_table_is_joined_without_a_window),
+        ENGINE_TEST(a_filter_holds_beside_analytic_functions),
         ENGINE_TEST(sub_queries_and_unions_are_pipelines),
         ENGINE_TEST(a_failing_row_is_told_and_the_rule_goes_on),
         ENGINE_TEST(event_time_orders_rows_and_ends_windows),

@@ -294,7 +294,7 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
     if (source == 0 && p->analytics) {
         rc = analytic_run(p, b, sel, &computed);
     }
-    if (rc == 0 && source == 0 && p->filter && !exact) {
+    if (rc == 0 && source == 0 && p->filter && !(exact && p->indexed)) {
         const struct program_input in = {.batch = b,
                                          .computed = computed,
                                          .rule = &p->rule->eval,
@@ -473,6 +473,7 @@ static int tap_all(struct pipeline *p, struct err *err)
     for (uint32_t i = 0; rc == 0 && i < p->plan->n_sources; i++) {
         struct tap *t = &p->taps[i];
         bool indexed = i == 0 && !p->watermark && !p->analytics && !p->plan->sequential;
+        p->indexed |= indexed;
         rc = index_add(t->stream->index, t, indexed ? p->plan->filter : NULL);
         if (rc == 0) {
             list_push_back(&t->stream->taps, &t->link);
