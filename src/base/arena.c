@@ -91,7 +91,7 @@ void *arena_alloc(struct arena *a, size_t n)
         a->failed = true;
         return NULL;
     }
-    if (n > (size_t)(a->end - a->at) && !add_chunk(a, n)) {
+    if ((!a->at || n > (size_t)(a->end - a->at)) && !add_chunk(a, n)) {
         a->failed = true;
         return NULL;
     }

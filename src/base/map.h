@@ -41,9 +41,9 @@ static inline size_t map_len(const struct map *m)
     return m->len;
 }
 
-#define MAP_FOR_EACH(slot, m)                                                                   \
-    for (struct map_slot *slot = (m)->slots, *slot##_end = slot + (m)->cap; slot != slot##_end; \
-         slot++)                                                                                \
+#define MAP_FOR_EACH(slot, m)                                                             \
+    for (struct map_slot *slot = (m)->slots, *slot##_end = slot ? slot + (m)->cap : NULL; \
+         slot != slot##_end; slot++)                                                      \
         if (slot->key)
 
 uint64_t hash_bytes(const void *p, size_t n); /* SipHash-1-3 with a per-process random key */

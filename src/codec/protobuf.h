@@ -32,7 +32,8 @@ struct pb_field {
 
 static inline struct pb_reader pb_reader_of(struct str s)
 {
-    return (struct pb_reader){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
+    const uint8_t *p = (const uint8_t *)s.p;
+    return (struct pb_reader){p, p ? p + s.n : NULL};
 }
 
 /* The next field: 1, 0 at the end, -E_PROTO on malformed bytes (the reader is then of no use). */

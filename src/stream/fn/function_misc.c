@@ -368,7 +368,10 @@ static int convert_tz(struct eval *ev, const struct value *args, unsigned argc, 
     }
     int64_t seconds = w.us / 1000000 - (w.us % 1000000 < 0);
     int32_t offset = zone_offset(zone, seconds), minutes = (offset < 0 ? -offset : offset) / 60;
-    size_t n = value_time_print(text, (struct wall){w.us + (int64_t)offset * 1000000});
+    if (__builtin_add_overflow(w.us, (int64_t)offset * 1000000, &w.us)) {
+        return err_set(err, -E_INVAL, "the time is out of range");
+    }
+    size_t n = value_time_print(text, w);
     char *out = offset == 0 ? arena_strndup(ev->arena, text, n)
                             : arena_printf(ev->arena, "%.*s%c%02d:%02d", (int)n - 1, text,
                                            offset < 0 ? '-' : '+', minutes / 60, minutes % 60);

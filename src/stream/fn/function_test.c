@@ -191,6 +191,8 @@ static void values_are_converted(void **state)
     is("isnull", "[[]]", "false");
     is("coalesce", "[null,null,3]", "3");
     is("convert_tz", "[\"2022-04-13T06:22:32.123Z\",\"UTC\"]", "\"2022-04-13T06:22:32.123Z\"");
+    is("convert_tz", "[-9223372036854775,\"America/New_York\"]", "error: the time is out of range");
+    is("month", "[-9223372036854775]", "12");
     is("bypass", "[null]", "null");
 }
 

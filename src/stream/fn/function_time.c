@@ -71,7 +71,8 @@ static int moment_at(const struct eval *ev, int64_t us, struct moment *ret, stru
 {
     const struct zone *zone = ev->rule ? ev->rule->zone : NULL;
     int64_t seconds = floor_seconds(us);
-    ret->us = (int)(us - seconds * 1000000);
+    int part = (int)(us % 1000000);
+    ret->us = part < 0 ? part + 1000000 : part;
     ret->offset = zone_offset(zone, seconds);
     time_t local = (time_t)(seconds + ret->offset);
     return gmtime_r(&local, &ret->tm) ? 0 : err_set(err, -E_INVAL, "the time is out of range");

@@ -68,7 +68,7 @@ static uint32_t unite(struct value_member *m, uint32_t n, struct arena *a)
 
 struct value json_stack_object(struct json_stack *s, uint32_t base, struct arena *a)
 {
-    struct value_member *m = s->members + base;
+    struct value_member *m = s->members ? s->members + base : NULL;
     uint32_t n = s->n - base;
     if (n > FEW_KEYS || !all_different(m, n)) {
         n = unite(m, n, a);

@@ -181,8 +181,11 @@ static int resolve(struct reader *rd, struct err *err)
             if (f->type != SCHEMA_MESSAGE) {
                 continue;
             }
-            bool dot = f->type_name.n && f->type_name.p[0] == '.';
-            f->message = find_message(rd, str_n(f->type_name.p + dot, f->type_name.n - dot));
+            struct str name = f->type_name;
+            if (name.n && name.p[0] == '.') {
+                name = str_n(name.p + 1, name.n - 1);
+            }
+            f->message = find_message(rd, name);
             if (!f->message) {
                 return err_set(err, -E_INVAL, "the schema lacks the message " STR_FMT,
                                STR_ARG(f->type_name));
