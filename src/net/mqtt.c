@@ -17,6 +17,7 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -195,6 +196,18 @@ static const char *reason_text(int rc, int saved_errno)
     return rc == MOSQ_ERR_ERRNO ? err_text(-saved_errno) : mosquitto_strerror(rc);
 }
 
+/* In a handshake of TLS the library takes each failure of the socket, as a refused connection, for
+ * "not yet": its end is looked for here. What came before it has been read. */
+static bool opening_ended(struct mqtt_client *c)
+{
+    char byte;
+    if (c->state != OPENING) {
+        return false;
+    }
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN);
+}
+
 /* After each call into the library: is there still a socket, what to wait for. */
 static void after_code(struct mqtt_client *c, int rc)
 {
@@ -204,6 +217,10 @@ static void after_code(struct mqtt_client *c, int rc)
     }
     if (mosquitto_socket(c->mosq) < 0) {
         lost(c, rc == MOSQ_ERR_SUCCESS ? "the connection is closed" : reason_text(rc, saved));
+        return;
+    }
+    if (opening_ended(c)) {
+        lost(c, "the broker does not listen, or closed the connection");
         return;
     }
     io_poll_set(c->poll, IO_READABLE | (mosquitto_want_write(c->mosq) ? IO_WRITABLE : 0));
@@ -224,7 +241,8 @@ static void on_poll(void *arg, unsigned events, int code)
 {
     struct mqtt_client *c = arg;
     int rc = MOSQ_ERR_SUCCESS;
-    if (code < 0) {
+    bool broken = code < 0; /* the watch has ended */
+    if (broken) {
         events = IO_READABLE; /* the library finds out why */
     }
     if (events & IO_READABLE) {
@@ -237,6 +255,9 @@ static void on_poll(void *arg, unsigned events, int code)
     }
     if (!c->closed) {
         after_code(c, rc);
+    }
+    if (broken && !c->closed && c->poll) { /* it did not */
+        lost(c, "the connection failed");
     }
 }
 
