@@ -443,7 +443,8 @@ def test_a_flood_into_a_dead_sink_is_bounded_and_counted(data):
         assert status["sink_rest_0_records_in_total"] == 50000
         assert status["sink_rest_0_records_dropped_total"] >= 50000 - 101
         print(f"memory grew by {(data.memory() - before) >> 10} kB")
-        assert data.memory() - before < 32 << 20
+        sanitized = "asan" in subprocess.run(["ldd", DATA], stdout=subprocess.PIPE, text=True, check=True).stdout
+        assert sanitized or data.memory() - before < 32 << 20  # a sanitizer keeps what was freed
         data.ok("DELETE", "/rules/r")  # else its end waits for the sink
 
 
