@@ -13,6 +13,7 @@ import yaml
 
 from harness import (Api, ApiError, Host, configmap, configmaps_path, deployment, deployments_path, pss_kib,
                      run, until)
+from objects import SANITIZED
 
 NS = "default"
 MIB = 1 << 20
@@ -429,8 +430,7 @@ def test_memory_returns_to_its_level_after_a_flood(victim, wire):
     for _ in range(2):
         wave()
     until("all connections are closed", lambda: open_files(victim) <= files + 2)
-    sanitized = "asan" in str(run("ldd", f"/proc/{victim.pid}/exe", check=False))
-    limit = level * (3 if sanitized else 1.5) + 8 * 1024
+    limit = level * (3 if SANITIZED else 1.5) + 8 * 1024
     now = until("memory is back at its level", lambda: [m for m in [pss_kib(victim.pid)] if m <= limit])
     print(f"level {level} KiB, after two more waves {now[0]} KiB")
 
