@@ -102,9 +102,7 @@ static int copy_texts(struct data *d, const struct data_config *cfg)
 {
     d->dir = mem_strdup(cfg->dir);
     d->zone = mem_strdup(cfg->zone);
-    d->node = mem_strdup(cfg->node);
-    return (cfg->dir && !d->dir) || (cfg->zone && !d->zone) || (cfg->node && !d->node) ? -E_NOMEM
-                                                                                       : 0;
+    return (cfg->dir && !d->dir) || (cfg->zone && !d->zone) ? -E_NOMEM : 0;
 }
 
 static void free_parts(struct data *d)
@@ -121,7 +119,6 @@ static void free_data(struct data *d)
 {
     mem_free(d->dir);
     mem_free(d->zone);
-    mem_free(d->node);
     mem_free(d);
 }
 

@@ -15,7 +15,6 @@
 
 #include "base/err.h"
 
-struct api_client;
 struct broker_config;
 struct data;
 struct http_exchange;
@@ -25,11 +24,9 @@ struct data_config { /* texts are copied */
     struct io_loop *loop;
     const char *dir;  /* definitions, checkpoints, caches; NULL: nothing is kept */
     const char *zone; /* of windows and formats; NULL = UTC */
-    const char *node; /* name of this node; NULL without an API server */
     uint16_t port;    /* of the REST interface: told to those who start trial runs */
     const struct broker_config *broker; /* the node's own MQTT broker; NULL = none. loop, dir and
                                            callbacks are set here */
-    struct api_client *api; /* whose Streams, Tables and Rules run here; NULL = REST alone */
 };
 
 /* Opens the store, defines and starts what it holds. A definition that does not work any more is

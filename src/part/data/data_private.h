@@ -26,7 +26,7 @@ struct topics;
 
 struct data {
     struct io_loop *loop;
-    char *dir, *zone, *node;
+    char *dir, *zone;
     struct engine *engine;
     struct store *store;
     struct topics *topics;
@@ -73,8 +73,6 @@ struct data_rule {
     char *last_error; /* heap; NULL */
     struct wall started, stopped, last_error_at;
     struct io_timer checkpoint;
-    struct store_req saving; /* of the checkpoint under way */
-    bool saving_now;
 };
 
 /* ---- the clock (data.c) ---- */

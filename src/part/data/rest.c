@@ -110,15 +110,16 @@ static void on_kept(void *arg, int code, const char *text)
     reply(c, c->status, false, str_of(answer ? answer : ""));
 }
 
-void rest_keep(struct rest_call *c, const char *group, struct str name, struct str value,
-               void (*undo)(struct rest_call *c), void *undo_arg, const char *fmt, ...)
+void rest_keep(struct rest_call *c, int status, const char *group, struct str name,
+               struct str value, void (*undo)(struct rest_call *c), void *undo_arg, const char *fmt,
+               ...)
 {
     va_list ap;
     va_start(ap, fmt);
     c->text = format(fmt, ap);
     va_end(ap);
     c->waits = true;
-    c->status = str_is(c->method, "POST") && value.p ? 201 : 200;
+    c->status = status;
     c->undo = undo;
     c->undo_arg = undo_arg;
     data_keep(c->data, group, name, value, on_kept, c);

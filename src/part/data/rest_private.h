@@ -31,11 +31,11 @@ void rest_json(struct rest_call *c, int status, const struct json *j);
 void rest_done(struct rest_call *c); /* the exchange was ended by other means */
 /* {"error": 1000 (1002: not found), "message": "prefix: text"}; prefix may be NULL. */
 void rest_error(struct rest_call *c, const char *prefix, const struct err *err);
-/* Keeps a definition (value.p NULL: deletes it), then answers; when it cannot be kept calls undo
- * and answers with the reason. */
-void rest_keep(struct rest_call *c, const char *group, struct str name, struct str value,
-               void (*undo)(struct rest_call *c), void *undo_arg, const char *fmt, ...)
-    __attribute__((format(printf, 7, 8)));
+/* Keeps a definition (value.p NULL: deletes it), then answers with status; when it cannot be kept
+ * calls undo and answers with the reason. */
+void rest_keep(struct rest_call *c, int status, const char *group, struct str name,
+               struct str value, void (*undo)(struct rest_call *c), void *undo_arg, const char *fmt,
+               ...) __attribute__((format(printf, 8, 9)));
 /* The body as JSON, or NULL after an answer was given. */
 struct json *rest_body(struct rest_call *c);
 

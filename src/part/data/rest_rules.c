@@ -113,7 +113,7 @@ void rest_rules_create(struct rest_call *c)
         rest_error(c, NULL, &err);
         return;
     }
-    rest_keep(c, "rules", str_of(r->id), c->body, undo_create, mem_strdup(r->id),
+    rest_keep(c, 201, "rules", str_of(r->id), c->body, undo_create, mem_strdup(r->id),
               "Rule %s was created successfully.", r->id);
 }
 
@@ -144,7 +144,7 @@ void rest_rule_put(struct rest_call *c)
         (void)data_rule_start(r,
                               &err); /* as in eKuiper: the rule is there, stopped with a reason */
     }
-    rest_keep(c, "rules", str_of(r->id), c->body, before ? undo_replace : undo_create,
+    rest_keep(c, 200, "rules", str_of(r->id), c->body, before ? undo_replace : undo_create,
               before ? TAKE_PTR(before) : mem_strdup(r->id), "Rule %s was updated successfully.",
               r->id);
 }
@@ -157,8 +157,8 @@ void rest_rule_delete(struct rest_call *c)
     }
     char *before = mem_strdup(r->text);
     data_rule_drop(r);
-    rest_keep(c, "rules", c->name, STR_NULL, undo_replace, before, "Rule " STR_FMT " is dropped.",
-              STR_ARG(c->name));
+    rest_keep(c, 200, "rules", c->name, STR_NULL, undo_replace, before,
+              "Rule " STR_FMT " is dropped.", STR_ARG(c->name));
 }
 
 void rest_rule_validate(struct rest_call *c)
@@ -198,8 +198,7 @@ static void keep_triggered(struct rest_call *c, struct data_rule *r, bool on, co
     }
     mem_free(r->text);
     r->text = text;
-    data_keep(c->data, "rules", str_of(r->id), str_of(r->text), NULL, NULL);
-    rest_text(c, 200, "%s", answer);
+    rest_keep(c, 200, "rules", str_of(r->id), str_of(r->text), NULL, NULL, "%s", answer);
 }
 
 void rest_rule_start(struct rest_call *c)

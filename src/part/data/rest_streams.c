@@ -224,8 +224,8 @@ static void run_statement(struct rest_call *c, struct str sql)
         rest_error(c, prefix, &err);
         return;
     }
-    rest_keep(c, "streams", str_of(name), sql, undo_create, mem_strdup(name), "%s %s is created.",
-              st->table ? "Table" : "Stream", name);
+    rest_keep(c, 201, "streams", str_of(name), sql, undo_create, mem_strdup(name),
+              "%s %s is created.", st->table ? "Table" : "Stream", name);
 }
 
 void rest_streams_create(struct rest_call *c)
@@ -268,7 +268,7 @@ static void replace(struct rest_call *c, bool table)
         rest_error(c, prefix, &err);
         return;
     }
-    rest_keep(c, "streams", str_of(name), sql, before ? undo_with_text : undo_create,
+    rest_keep(c, 200, "streams", str_of(name), sql, before ? undo_with_text : undo_create,
               before ? TAKE_PTR(before) : mem_strdup(name), "%s %s is replaced.",
               table ? "Table" : "Stream", name);
 }
@@ -297,8 +297,8 @@ static void drop(struct rest_call *c, bool table)
         rest_error(c, prefix, &err);
         return;
     }
-    rest_keep(c, "streams", c->name, STR_NULL, undo_with_text, before, "%s " STR_FMT " is dropped.",
-              table ? "Table" : "Stream", STR_ARG(c->name));
+    rest_keep(c, 200, "streams", c->name, STR_NULL, undo_with_text, before,
+              "%s " STR_FMT " is dropped.", table ? "Table" : "Stream", STR_ARG(c->name));
 }
 
 void rest_stream_delete(struct rest_call *c)

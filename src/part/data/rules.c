@@ -39,8 +39,30 @@ static int read_duration(const struct json *j, const char *name, int64_t *ret_us
     return 0;
 }
 
+/* What eKuiper has and we have not is refused: a rule must not run otherwise than it says. */
+static int refuse_unknown(const struct json *o, struct err *err)
+{
+    static const char *const names[] = {"cron", "duration", "cronDatetimeRange"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const struct json *j = json_get(o, names[i]);
+        if (j && !json_is(j, JSON_NULL) && !cstr_eq(json_cstr(j, "-"), "") &&
+            !(json_is(j, JSON_ARRAY) && json_len(j) == 0)) {
+            return err_set(err, -E_NOTSUP, "option %s is not supported: rules have no schedule",
+                           names[i]);
+        }
+    }
+    return json_true(json_get(o, "sendMetaToSink"), false)
+               ? err_set(err, -E_NOTSUP,
+                         "option sendMetaToSink is not supported: select meta(...) in SQL")
+               : 0;
+}
+
 int data_rule_options(const struct json *o, struct rule_options *ret, struct err *err)
 {
+    int refused = refuse_unknown(o, err);
+    if (refused < 0) {
+        return refused;
+    }
     int64_t qos = json_i64(json_get(o, "qos"), 0);
     int64_t memory = json_i64(json_get(o, "memoryLimit"), 0);
     if (qos < 0 || qos > 2) {
@@ -53,7 +75,6 @@ int data_rule_options(const struct json *o, struct rule_options *ret, struct err
         .event_time = json_true(json_get(o, "isEventTime"), false),
         .send_error = json_true(json_get(o, "sendError"), false),
         .send_nil = json_true(json_get(o, "sendNilField"), false),
-        .send_meta = json_true(json_get(o, "sendMetaToSink"), false),
         .qos = (uint32_t)qos,
         .memory_limit = (size_t)memory,
         .zone = json_cstr(json_get(o, "timezone"), NULL),
@@ -93,7 +114,6 @@ static void free_rule(void *p)
     struct data_rule *r = p;
     if (r) {
         io_timer_stop(&r->checkpoint);
-        store_req_cancel(&r->saving);
         rule_free(r->rule);
         close_sinks(r);
         arena_fini(&r->arena);
@@ -263,32 +283,19 @@ void data_rule_forget(struct data_rule *r)
 
 /* ---- checkpoints ---- */
 
-static void on_saved(struct store_req *req, int code, const char *text)
-{
-    struct data_rule *r = CONTAINER_OF(req, struct data_rule, saving);
-    r->saving_now = false;
-    if (code < 0) {
-        log_warn("checkpoint of rule %s: %s, ignoring", r->id, text ? text : err_text(code));
-    }
-}
-
 void data_rule_save(struct data_rule *r)
 {
-    if (r->state != RULE_RUNNING || json_path_i64(r->json, "options.qos", 0) < 1 || r->saving_now) {
-        return;
-    }
     struct arena a;
     struct value state;
     struct buf b = BUF_INIT;
+    if (r->state != RULE_RUNNING || json_path_i64(r->json, "options.qos", 0) < 1) {
+        return;
+    }
     arena_init(&a, 0);
-    CLEANUP(mem_freep) char *key = mem_printf("checkpoints//%s", r->id);
-    const struct store_put_opts any = {.expected_rev = STORE_ANY_REV};
-    r->saving = (struct store_req){.done = on_saved};
-    if (key && rule_save(r->rule, &a, &state) == 0 && value_print_json(&b, &state) == 0 &&
-        store_put(r->data->store, &r->saving, str_of(key), buf_str(&b), &any) == 0) {
-        r->saving_now = true;
+    if (rule_save(r->rule, &a, &state) == 0 && value_print_json(&b, &state) == 0) {
+        data_keep(r->data, "checkpoints", str_of(r->id), buf_str(&b), NULL, NULL);
     } else {
-        log_warn("checkpoint of rule %s: not written, ignoring", r->id);
+        log_warn("checkpoint of rule %s: out of memory, ignoring until the next", r->id);
     }
     buf_fini(&b);
     arena_fini(&a);

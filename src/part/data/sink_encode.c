@@ -394,6 +394,9 @@ static int read_conf(struct sink_encoder *e, const struct json *conf, struct err
     if (batch < 0 || batch > BATCH_MAX || e->linger_ms < 0 || e->linger_ms > LINGER_MAX_MS) {
         return err_set(err, -E_RANGE, "batchSize or lingerInterval is out of range");
     }
+    if (*json_cstr(json_get(conf, "encryption"), "")) {
+        return err_set(err, -E_NOTSUP, "encryption is not supported: use TLS to the peer");
+    }
     e->batch_size = (uint32_t)batch;
     int rc = read_names(e, conf, "fields", &e->fields, &e->n_fields, err);
     rc = rc < 0 ? rc : read_names(e, conf, "excludeFields", &e->except, &e->n_except, err);

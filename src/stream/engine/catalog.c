@@ -381,10 +381,9 @@ static void on_match(void *arg, void *rule, struct selection *sel, bool exact)
     s->rc = s->rc < 0 ? s->rc : rc;
 }
 
-int stream_spread(struct engine_stream *s, struct batch *b, int64_t now_us)
+int stream_spread(struct engine_stream *s, struct batch *b)
 {
     struct spread to = {.batch = b};
-    (void)now_us;
     int rc = index_match(s->index, b, on_match, &to);
     return rc < 0 ? rc : to.rc;
 }

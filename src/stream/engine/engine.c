@@ -103,7 +103,7 @@ static int deliver(struct engine_stream *s, struct batch *b)
     for (uint32_t i = 0; s->table && rc == 0 && i < b->rows; i++) {
         rc = stream_keep_row(s, b, i);
     }
-    return rc < 0 || b->rows == 0 ? rc : stream_spread(s, b, s->engine ? s->engine->now_us : 0);
+    return rc < 0 || b->rows == 0 ? rc : stream_spread(s, b);
 }
 
 int engine_push(struct engine *e, struct engine_stream *s, const struct payload *payloads,

@@ -79,7 +79,6 @@ struct rule_options {            /* zero-initialised: eKuiper's defaults */
     int64_t allowed_lateness_us; /* ours: allowedLateness: windows are corrected */
     bool send_error;             /* sendError: errors are results {"error": "..."} */
     bool send_nil;               /* sendNilField */
-    bool send_meta;              /* sendMetaToSink */
     uint32_t qos;                /* 0, 1 at least once, 2 exactly once */
     int64_t checkpoint_us;       /* checkpointInterval; 0 = 300 s */
     size_t memory_limit;         /* ours: memoryLimit, bytes; 0 = LIMIT_RULE_BYTES */

@@ -34,7 +34,6 @@ struct engine {
     struct list stream_order; /* by name */
     struct map rules;         /* id -> struct rule */
     struct wheel *wheel;
-    bool pushing; /* a batch is on its way: definitions may not change */
 };
 
 /* A rule's interest in a stream: the i-th source of one of its pipelines. */
@@ -66,7 +65,8 @@ struct engine_stream {
 };
 
 struct op_count {
-    uint64_t in, out, errors, us;
+    uint64_t in, out, errors;
+    uint64_t us; /* spent in it; a window's and projection's with what they hand on to */
 };
 
 /* One SELECT at work. A rule has one, and one more for each sub-query and each branch of UNION. */
@@ -122,7 +122,7 @@ void stream_free(struct engine_stream *s);
 int stream_each_row(struct engine_stream *s, int (*fn)(void *arg, struct row *r), void *arg);
 int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row);
 /* Hands a decoded batch to all taps. */
-int stream_spread(struct engine_stream *s, struct batch *b, int64_t now_us);
+int stream_spread(struct engine_stream *s, struct batch *b);
 void catalog_free(struct engine *e);
 
 /* ---- rule.c ---- */

@@ -43,7 +43,6 @@ struct planner {
      * are listed here and get their slots at the end. */
     struct expr **aggregate_refs;
     uint32_t n_refs, cap_refs;
-    bool uses_rows; /* something but keys, aggregates and bare fields is read of a group */
     /* MATCH_RECOGNIZE: the references so far; inside an argument, the part whose rows it reads. */
     struct match_ref *match_refs;
     int32_t match_part;

@@ -285,14 +285,28 @@ static int take_match(struct pipeline *p, const struct batch *b, const struct se
 
 /* ---- rows of one source, in their order ---- */
 
+/* The time since *began belongs to an operator; the next one begins. */
+static void spent(struct op_count *op, struct mono *began)
+{
+    struct mono now = mono_now();
+    op->us += (uint64_t)(now.us - began->us);
+    *began = now;
+}
+
 static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
                         bool exact)
 {
     struct column *computed = NULL;
     struct failing f = {p, "run Where error", &p->op_filter};
+    struct mono began = mono_now();
     int rc = 0;
     if (source == 0 && p->analytics) {
         rc = analytic_run(p, b, sel, &computed);
+        spent(&p->op_analytic, &began);
+    }
+    if (source == 0 && p->filter && exact && p->indexed) { /* the index has done it */
+        p->op_filter.in += sel->n;
+        p->op_filter.out += sel->n;
     }
     if (rc == 0 && source == 0 && p->filter && !(exact && p->indexed)) {
         const struct program_input in = {.batch = b,
@@ -304,6 +318,7 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
         p->op_filter.in += sel->n;
         rc = program_filter(p->filter, &in, sel);
         p->op_filter.out += sel->n;
+        spent(&p->op_filter, &began);
     }
     if (rc < 0 || sel->n == 0) {
         return rc;
@@ -311,8 +326,10 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
     if (p->match) {
         return take_match(p, b, sel);
     }
-    return p->plan->columnar ? take_columns(p, b, computed, sel)
-                             : take_window(p, source, b, computed, sel);
+    bool columnar = p->plan->columnar;
+    rc = columnar ? take_columns(p, b, computed, sel) : take_window(p, source, b, computed, sel);
+    spent(columnar ? &p->op_project : &p->op_window, &began);
+    return rc;
 }
 
 /* Where a condition reads what earlier rows did, each row goes all the way before the next. */
