@@ -15,7 +15,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -469,7 +468,9 @@ def test_a_rule_with_qos_goes_on_with_its_window_after_a_kill(data, base):
     data.rule("r/1 %", "SELECT count(*) AS c FROM demo GROUP BY COUNTWINDOW(4)", file_sink(base / "out"), qos=1,
               checkpointInterval=10)
     data.ok("POST", "/push", [{"a": 1}, {"a": 2}, {"a": 3}])
-    time.sleep(0.2)  # a checkpoint or more: there is nothing to wait for but time
+    taken = data.status("r%2F1%20%25")["checkpoints_total"]
+    until("a checkpoint", lambda: data.status("r%2F1%20%25")["checkpoints_total"] > taken, pause=0.01)
+    data.stream("later", "/later")  # acknowledged: so all before it is on the disk
     data.kill()
     data.start()
     data.ok("POST", "/push", {"a": 4})

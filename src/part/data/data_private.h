@@ -68,9 +68,10 @@ struct data_rule {
     bool nulls;     /* sendNilField */
     bool inherits;  /* `inherited` is the state of the rule that this one replaced */
     struct value inherited;
-    char *reason;     /* why it is stopped or failed; heap; NULL */
-    uint64_t errors;  /* rows that failed */
-    char *last_error; /* heap; NULL */
+    char *reason;         /* why it is stopped or failed; heap; NULL */
+    uint64_t errors;      /* rows that failed */
+    uint64_t checkpoints; /* handed to the store */
+    char *last_error;     /* heap; NULL */
     struct wall started, stopped, last_error_at;
     struct io_timer checkpoint;
 };

@@ -67,6 +67,7 @@ struct json *data_rule_status(struct data_rule *r, struct arena *a)
     json_set_int(o, "exceptions_total", (int64_t)r->errors);
     json_set_str(o, "last_exception", r->last_error ? r->last_error : "");
     json_set_int(o, "last_exception_time", r->last_error_at.us / 1000);
+    json_set_int(o, "checkpoints_total", (int64_t)r->checkpoints);
     if (r->rule) {
         json_set_int(o, "memory_bytes", (int64_t)rule_bytes(r->rule));
         add_sources(o, r, a);

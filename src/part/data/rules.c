@@ -294,6 +294,7 @@ void data_rule_save(struct data_rule *r)
     arena_init(&a, 0);
     if (rule_save(r->rule, &a, &state) == 0 && value_print_json(&b, &state) == 0) {
         data_keep(r->data, "checkpoints", str_of(r->id), buf_str(&b), NULL, NULL);
+        r->checkpoints++;
     } else {
         log_warn("checkpoint of rule %s: out of memory, ignoring until the next", r->id);
     }
