@@ -124,9 +124,20 @@ struct json *data_rule_status(struct data_rule *r, struct arena *a);
 void data_rules_load(struct data *d);
 void data_rules_free(struct data *d);
 void data_rule_failed(struct data *d, struct rule *rule, const struct err *err);
+
+/* ---- options of rules (rule_options.c) ---- */
+
+int data_rule_options(const struct json *options, struct rule_options *ret, struct err *err);
+/* Milliseconds as a number, or Go's text; NULL leaves *ret_us. */
+int data_rule_duration(const struct json *j, const char *name, int64_t *ret_us, struct err *err);
+
+/* ---- checkpoints (checkpoint.c) ---- */
+
+void checkpoint_init(struct data_rule *r);
+void checkpoint_start(struct data_rule *r); /* writes one each interval, with qos > 0 */
+/* Gives a rule that is about to start the state that it or its predecessor left. */
+void checkpoint_load(struct data_rule *r);
 /* Writes the checkpoint of a rule with qos > 0 that runs; ends by itself. */
 void data_rule_save(struct data_rule *r);
-/* "options" of a rule; durations are milliseconds or Go's text. */
-int data_rule_options(const struct json *options, struct rule_options *ret, struct err *err);
 
 #endif

@@ -14,89 +14,6 @@
 #include "base/mem.h"
 #include "data_private.h"
 #include "sink.h"
-#include "stream/expr/expr.h"
-
-/* ---- options ---- */
-
-/* Milliseconds as a number, or Go's text. */
-static int read_duration(const struct json *j, const char *name, int64_t *ret_us, struct err *err)
-{
-    if (!j) {
-        return 0;
-    }
-    if (json_is(j, JSON_STRING)) {
-        if (duration_parse(json_text(j), ret_us) < 0) {
-            return err_set(err, -E_INVAL, "option %s: '%s' is not a duration such as \"10s\"", name,
-                           json_cstr(j, ""));
-        }
-        return 0;
-    }
-    int64_t ms = json_i64(j, -1);
-    if (ms < 0 || ms > INT64_MAX / 1000) {
-        return err_set(err, -E_INVAL, "option %s: not a duration", name);
-    }
-    *ret_us = ms * 1000;
-    return 0;
-}
-
-/* What eKuiper has and we have not is refused: a rule must not run otherwise than it says. */
-static int refuse_unknown(const struct json *o, struct err *err)
-{
-    static const char *const names[] = {"cron", "duration", "cronDatetimeRange"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const struct json *j = json_get(o, names[i]);
-        if (j && !json_is(j, JSON_NULL) && !cstr_eq(json_cstr(j, "-"), "") &&
-            !(json_is(j, JSON_ARRAY) && json_len(j) == 0)) {
-            return err_set(err, -E_NOTSUP, "option %s is not supported: rules have no schedule",
-                           names[i]);
-        }
-    }
-    return json_true(json_get(o, "sendMetaToSink"), false)
-               ? err_set(err, -E_NOTSUP,
-                         "option sendMetaToSink is not supported: select meta(...) in SQL")
-               : 0;
-}
-
-int data_rule_options(const struct json *o, struct rule_options *ret, struct err *err)
-{
-    int refused = refuse_unknown(o, err);
-    if (refused < 0) {
-        return refused;
-    }
-    int64_t qos = json_i64(json_get(o, "qos"), 0);
-    int64_t memory = json_i64(json_get(o, "memoryLimit"), 0);
-    if (qos < 0 || qos > 2) {
-        return err_set(err, -E_INVAL, "option qos: %lld is not 0, 1 or 2", (long long)qos);
-    }
-    if (memory < 0) {
-        return err_set(err, -E_INVAL, "option memoryLimit: not a number of bytes");
-    }
-    *ret = (struct rule_options){
-        .event_time = json_true(json_get(o, "isEventTime"), false),
-        .send_error = json_true(json_get(o, "sendError"), false),
-        .send_nil = json_true(json_get(o, "sendNilField"), false),
-        .qos = (uint32_t)qos,
-        .memory_limit = (size_t)memory,
-        .zone = json_cstr(json_get(o, "timezone"), NULL),
-    };
-    const struct {
-        const char *name;
-        int64_t *to;
-    } durations[] = {
-        {"lateTolerance", &ret->late_tolerance_us},
-        {"idleTimeout", &ret->idle_timeout_us},
-        {"allowedLateness", &ret->allowed_lateness_us},
-        {"checkpointInterval", &ret->checkpoint_us},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(durations); i++) {
-        int rc =
-            read_duration(json_get(o, durations[i].name), durations[i].name, durations[i].to, err);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    return 0;
-}
 
 /* ---- definitions ---- */
 
@@ -200,15 +117,13 @@ static void take_out(struct data_rule *r)
     free_rule(map_del(&d->rules, id));
 }
 
-static void on_checkpoint(void *arg);
-
 static struct data_rule *rule_object(struct data *d)
 {
     struct data_rule *r = mem_zalloc(sizeof(*r));
     if (r) {
         r->data = d;
         arena_init_small(&r->arena, 0);
-        io_timer_init(d->loop, &r->checkpoint, on_checkpoint, r);
+        checkpoint_init(r);
     }
     return r;
 }
@@ -281,69 +196,6 @@ void data_rule_forget(struct data_rule *r)
     r->inherits = false;
 }
 
-/* ---- checkpoints ---- */
-
-void data_rule_save(struct data_rule *r)
-{
-    struct arena a;
-    struct value state;
-    struct buf b = BUF_INIT;
-    if (r->state != RULE_RUNNING || json_path_i64(r->json, "options.qos", 0) < 1) {
-        return;
-    }
-    arena_init(&a, 0);
-    if (rule_save(r->rule, &a, &state) == 0 && value_print_json(&b, &state) == 0) {
-        data_keep(r->data, "checkpoints", str_of(r->id), buf_str(&b), NULL, NULL);
-        r->checkpoints++;
-    } else {
-        log_warn("checkpoint of rule %s: out of memory, ignoring until the next", r->id);
-    }
-    buf_fini(&b);
-    arena_fini(&a);
-}
-
-static void on_checkpoint(void *arg)
-{
-    data_rule_save(arg);
-}
-
-/* An edited rule goes on with what its predecessor knew, where the parts are the same. */
-static void inherit(struct data_rule *r)
-{
-    struct err err;
-    uint32_t kept;
-    r->inherits = false;
-    if (rule_load(r->rule, &r->inherited, &kept, &err) < 0) {
-        log_warn("state of rule %s: %s, starting empty", r->id, err.text);
-    }
-}
-
-static void load_checkpoint(struct data_rule *r)
-{
-    if (r->inherits) {
-        inherit(r);
-        return;
-    }
-    struct str saved = data_kept(r->data, "checkpoints", str_of(r->id));
-    struct arena a;
-    struct json *j;
-    struct err err;
-    uint32_t kept;
-    if (!saved.p || json_path_i64(r->json, "options.qos", 0) < 1) {
-        return;
-    }
-    arena_init(&a, 0);
-    int rc = json_parse(&a, saved, NULL, &j, &err);
-    if (rc == 0) {
-        struct value v = value_from_json(&a, j);
-        rc = rule_load(r->rule, &v, &kept, &err);
-    }
-    if (rc < 0) {
-        log_warn("checkpoint of rule %s: %s, starting empty", r->id, err.text);
-    }
-    arena_fini(&a);
-}
-
 /* ---- life ---- */
 
 static int open_sinks(struct data_rule *r, struct err *err)
@@ -386,7 +238,7 @@ int data_rule_start(struct data_rule *r, struct err *err)
     int rc = r->rule ? 0 : plan_rule(r, err);
     rc = rc < 0 ? rc : open_sinks(r, err);
     if (rc == 0) {
-        load_checkpoint(r);
+        checkpoint_load(r);
         rc = rule_start(r->rule, err);
     }
     if (rc < 0) {
@@ -396,13 +248,7 @@ int data_rule_start(struct data_rule *r, struct err *err)
     }
     told(r, RULE_RUNNING, NULL);
     r->started = wall_now();
-    int64_t interval_us = INT64_C(300) * 1000 * 1000;
-    (void)read_duration(json_path(r->json, "options.checkpointInterval"), "", &interval_us,
-                        NULL); /* checked when it was defined */
-    if (json_path_i64(r->json, "options.qos", 0) > 0) {
-        int64_t ms = MAX_OF(interval_us / 1000, 1);
-        io_timer_start(&r->checkpoint, ms, ms);
-    }
+    checkpoint_start(r);
     data_turn(r->data);
     return 0;
 }
