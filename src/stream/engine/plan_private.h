@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the planner share: plan.c (clauses), plan_expr.c (expressions),
- * plan_match.c (MATCH_RECOGNIZE). */
+/* What the files of the planner share: plan.c (clauses), plan_expr.c (expressions), plan_name.c
+ * (names in them), plan_call.c (calls in them), plan_match.c (MATCH_RECOGNIZE). */
 #ifndef STREAM_ENGINE_PLAN_PRIVATE_H
 #define STREAM_ENGINE_PLAN_PRIVATE_H
 
@@ -52,6 +52,19 @@ struct planner {
 
 /* NULL after err was set. */
 struct expr *plan_expr(struct planner *p, const struct ast_expr *e, enum clause clause);
+struct expr **plan_list(struct planner *p, struct ast_expr *const *list, uint32_t n,
+                        enum clause clause);
+/* plan_name.c: of AST_FIELD and AST_WILDCARD. */
+struct expr *plan_field_ref(struct planner *p, const struct ast_expr *e, enum clause clause);
+struct expr *plan_wildcard(struct planner *p, const struct ast_expr *e, enum clause clause);
+/* plan_call.c: of AST_CALL. */
+struct expr *plan_call(struct planner *p, const struct ast_expr *e, enum clause clause);
+/* What has constant parts only is computed now. A failure is left for the run, where it is told. */
+struct expr *plan_fold(struct planner *p, struct expr *e);
+/* The source that FROM or JOIN gives the name, or whose stream has it; -1. */
+int plan_source(const struct planner *p, struct str name);
+/* A copy of a text: those of the tree live in the statement's arena, which goes away. */
+struct str plan_text(struct planner *p, struct str s);
 /* The slot of a field in a source's shape, added when it is new. */
 int plan_slot(struct planner *p, uint32_t source, struct str name);
 struct expr *plan_new_expr(struct planner *p, enum expr_kind kind);
