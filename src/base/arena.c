@@ -29,6 +29,11 @@ void arena_init_small(struct arena *a, size_t cap)
     *a = (struct arena){.cap = cap ? cap : ARENA_CAP_DEFAULT, .first = CHUNK_SMALL};
 }
 
+void arena_init_sized(struct arena *a, size_t cap, size_t first)
+{
+    *a = (struct arena){.cap = cap ? cap : ARENA_CAP_DEFAULT, .first = MAX_OF(first, ALIGNMENT)};
+}
+
 static void free_chunks(struct arena_chunk *c)
 {
     while (c) {

@@ -31,6 +31,8 @@ struct arena {
 void arena_init(struct arena *a, size_t cap); /* no allocation yet; cap 0 = ARENA_CAP_DEFAULT */
 /* The same with a first chunk of 256 bytes, for what is small and there many times. */
 void arena_init_small(struct arena *a, size_t cap);
+/* The same with a first chunk of `first` bytes, for what is known to need that many. */
+void arena_init_sized(struct arena *a, size_t cap, size_t first);
 void arena_fini(struct arena *a);  /* frees all; the arena may be used again */
 void arena_clear(struct arena *a); /* forgets all, keeps one chunk for reuse, resets `failed` */
 

@@ -32,7 +32,7 @@ struct shape_field {
 
 struct shape {
     uint64_t id;      /* no other shape of this process has it; with n it tells the names */
-    struct map index; /* private: name to slot + 1 */
+    struct map index; /* private: name to slot + 1, of a shape with many fields */
     struct shape_field *fields;
     uint32_t n, cap;
     bool whole;  /* some rule wants the whole event */

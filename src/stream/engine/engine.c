@@ -21,7 +21,10 @@ int engine_new(const struct engine_options *opts, int64_t now_us, struct engine 
     e->now_us = now_us;
     list_init(&e->stream_order);
     e->wheel = wheel_new(now_us);
-    int rc = e->wheel ? 0 : err_sys(err, -E_NOMEM, "start the engine");
+    shape_init(&e->error_shape);
+    int rc = e->wheel && shape_add(&e->error_shape, STR_LIT("error"), VALUE_STRING) == 0
+                 ? 0
+                 : err_sys(err, -E_NOMEM, "start the engine");
     if (rc == 0 && opts->zone) {
         e->zone_name = mem_strdup(opts->zone);
         rc = e->zone_name ? zone_load(opts->zone, &e->zone, err)
@@ -51,6 +54,7 @@ void engine_free(struct engine *e)
     map_fini(&e->rules, NULL);
     catalog_free(e);
     wheel_free(e->wheel);
+    shape_fini(&e->error_shape);
     zone_free(e->zone);
     mem_free(e->zone_name);
     mem_free(e);

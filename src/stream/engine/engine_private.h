@@ -34,6 +34,7 @@ struct engine {
     struct list stream_order; /* by name */
     struct map rules;         /* id -> struct rule */
     struct wheel *wheel;
+    struct shape error_shape; /* of results {"error": "..."} */
 };
 
 /* A rule's interest in a stream: the i-th source of one of its pipelines. */
@@ -73,12 +74,12 @@ struct op_count {
 struct pipeline {
     struct rule *rule;
     struct plan *plan;
-    struct list link;            /* of the rule's pipelines; inner ones first */
-    struct engine_stream *feeds; /* a hidden stream; NULL: the rule's result */
-    char *signature;             /* rule_save.c */
-    struct tap *taps;            /* plan->n_sources */
-    struct program *filter;
-    struct program **fields;             /* of a columnar plan */
+    struct list link;                    /* of the rule's pipelines; inner ones first */
+    struct engine_stream *feeds;         /* a hidden stream; NULL: the rule's result */
+    char *signature;                     /* rule_save.c */
+    struct tap *taps;                    /* plan->n_sources */
+    struct program *filter;              /* NULL until a row needs it */
+    struct program **fields;             /* of a columnar plan; the same */
     struct shape shape;                  /* of the result */
     struct window *window;               /* NULL when columnar */
     struct match *match;                 /* of MATCH_RECOGNIZE, else NULL */
@@ -103,8 +104,7 @@ struct rule {
     struct engine_stream **hidden; /* results of sub-queries */
     uint32_t n_hidden;
     struct eval_rule eval;
-    struct shape error_shape; /* of results {"error": "..."} */
-    struct value saved;       /* state to start with; null */
+    struct value saved; /* state to start with; null */
     struct arena saved_arena;
     bool running;
     uint64_t results, errors;

@@ -248,7 +248,7 @@ static int copy_options(struct rule *r, struct str id, struct str sql,
     r->opts = *opts;
     r->opts.zone = NULL;
     r->eval.id = str_of(r->id ? r->id : "");
-    if (!r->id || !r->sql || shape_add(&r->error_shape, STR_LIT("error"), VALUE_STRING) < 0) {
+    if (!r->id || !r->sql) {
         return err_sys(err, -E_NOMEM, "plan a rule");
     }
     int rc = opts->zone ? zone_load(opts->zone, &r->zone, err) : 0;
@@ -270,10 +270,9 @@ int rule_new(struct engine *e, struct str id, struct str sql, const struct rule_
     r->on_result = on_result;
     r->arg = arg;
     list_init(&r->pipelines);
-    arena_init_small(&r->names, 0);
+    arena_init_sized(&r->names, 0, 64);
     arena_init_small(&r->saved_arena, 0);
     r->saved = VALUE_OF_NULL;
-    shape_init(&r->error_shape);
     int rc = copy_options(r, id, sql, opts, err);
     rc = rc < 0 ? rc : plan_rule(r, err);
     if (rc == 0 && map_put(&e->rules, id, r, NULL) < 0) {
@@ -297,7 +296,6 @@ void rule_free(struct rule *r)
         (void)map_del(&r->engine->rules, str_of(r->id));
     }
     forget_plan(r);
-    shape_fini(&r->error_shape);
     arena_fini(&r->names);
     arena_fini(&r->saved_arena);
     zone_free(r->zone);

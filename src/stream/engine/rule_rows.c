@@ -47,7 +47,7 @@ int pipeline_emit(struct pipeline *p, struct batch *out, bool single,
 
 static void emit_error(struct rule *r, const struct err *err)
 {
-    struct batch *out = batch_new(&r->error_shape, 0);
+    struct batch *out = batch_new(&r->engine->error_shape, 0);
     char *text = out ? arena_strdup(&out->arena, err->text) : NULL;
     struct value *v = text ? arena_alloc(&out->arena, sizeof(*v)) : NULL;
     if (v) {
@@ -75,6 +75,39 @@ void pipeline_error(struct pipeline *p, const char *clause, const struct err *er
     if (p->rule->opts.send_error) {
         emit_error(p->rule, &full);
     }
+}
+
+/* ---- programs ----
+ * They are compiled when the first row needs them: most rules of a node wait for their event. */
+
+static void free_fields(struct pipeline *p)
+{
+    for (uint32_t i = 0; p->fields && i < p->plan->n_fields; i++) {
+        program_free(p->fields[i]);
+    }
+    mem_free(TAKE_PTR(p->fields));
+}
+
+static int need_fields(struct pipeline *p)
+{
+    if (p->fields) {
+        return 0;
+    }
+    p->fields = mem_zalloc(p->plan->n_fields * sizeof(struct program *) + 1);
+    int rc = p->fields ? 0 : -E_NOMEM;
+    for (uint32_t i = 0; rc == 0 && i < p->plan->n_fields; i++) {
+        rc = program_compile(p->plan->fields[i].expr, &p->fields[i], NULL);
+    }
+    if (rc < 0) {
+        free_fields(p);
+    }
+    return rc;
+}
+
+static int filter_rows(struct pipeline *p, const struct program_input *in, struct selection *sel)
+{
+    int rc = p->filter ? 0 : program_compile(p->plan->filter, &p->filter, NULL);
+    return rc < 0 ? rc : program_filter(p->filter, in, sel);
 }
 
 /* ---- projection of columns ---- */
@@ -178,7 +211,7 @@ static int project(struct pipeline *p, struct batch *out, struct batch *view,
                                      .now_us = now_of(p),
                                      .on_error = on_row_error,
                                      .arg = &f};
-    int rc = 0;
+    int rc = need_fields(p);
     for (uint32_t i = 0; rc == 0 && sel->n > 0 && i < p->plan->n_fields; i++) {
         rc = program_column(p->fields[i], &in, sel, &out->columns[i]);
     }
@@ -304,11 +337,11 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
         rc = analytic_run(p, b, sel, &computed);
         spent(&p->op_analytic, &began);
     }
-    if (source == 0 && p->filter && exact && p->indexed) { /* the index has done it */
+    if (source == 0 && p->plan->filter && exact && p->indexed) { /* the index has done it */
         p->op_filter.in += sel->n;
         p->op_filter.out += sel->n;
     }
-    if (rc == 0 && source == 0 && p->filter && !(exact && p->indexed)) {
+    if (rc == 0 && source == 0 && p->plan->filter && !(exact && p->indexed)) {
         const struct program_input in = {.batch = b,
                                          .computed = computed,
                                          .rule = &p->rule->eval,
@@ -316,7 +349,7 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
                                          .on_error = on_row_error,
                                          .arg = &f};
         p->op_filter.in += sel->n;
-        rc = program_filter(p->filter, &in, sel);
+        rc = filter_rows(p, &in, sel);
         p->op_filter.out += sel->n;
         spent(&p->op_filter, &began);
     }
@@ -390,14 +423,14 @@ static void on_late(void *arg, uint32_t source, struct batch *b, uint32_t row)
     if (!p->window || p->analytics || p->rule->opts.allowed_lateness_us <= 0) {
         return;
     }
-    if (source == 0 && p->filter) {
+    if (source == 0 && p->plan->filter) {
         struct failing f = {p, "run Where error", &p->op_filter};
         const struct program_input in = {.batch = b,
                                          .rule = &p->rule->eval,
                                          .now_us = now_of(p),
                                          .on_error = on_row_error,
                                          .arg = &f};
-        if (program_filter(p->filter, &in, &sel) < 0 || sel.n == 0) {
+        if (filter_rows(p, &in, &sel) < 0 || sel.n == 0) {
             return;
         }
     }
@@ -469,20 +502,6 @@ static int open_watermark(struct pipeline *p, struct err *err)
     return rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
 }
 
-static int open_programs(struct pipeline *p, struct err *err)
-{
-    int rc = p->plan->filter ? program_compile(p->plan->filter, &p->filter, err) : 0;
-    if (rc < 0 || !p->plan->columnar) {
-        return rc;
-    }
-    p->fields = mem_zalloc(p->plan->n_fields * sizeof(struct program *) + 1);
-    rc = p->fields ? 0 : err_sys(err, -E_NOMEM, "start a rule");
-    for (uint32_t i = 0; rc == 0 && i < p->plan->n_fields; i++) {
-        rc = program_compile(p->plan->fields[i].expr, &p->fields[i], err);
-    }
-    return rc;
-}
-
 /* The index filters in front, unless all rows must be seen. */
 static int tap_all(struct pipeline *p, struct err *err)
 {
@@ -525,8 +544,8 @@ static bool passes_at_once(const struct plan *plan)
 
 int pipeline_open(struct pipeline *p, struct err *err)
 {
-    int rc = open_programs(p, err);
-    if (rc == 0 && p->plan->n_analytics > 0 && !p->analytics) {
+    int rc = 0;
+    if (p->plan->n_analytics > 0 && !p->analytics) {
         rc = analytic_new(p->plan, &p->analytics);
         rc = rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
     }
@@ -564,8 +583,5 @@ void pipeline_close(struct pipeline *p)
     watermark_free(TAKE_PTR(p->watermark));
     analytic_free(TAKE_PTR(p->analytics), p->plan);
     program_free(TAKE_PTR(p->filter));
-    for (uint32_t i = 0; p->fields && i < p->plan->n_fields; i++) {
-        program_free(p->fields[i]);
-    }
-    mem_free(TAKE_PTR(p->fields));
+    free_fields(p);
 }

@@ -41,9 +41,10 @@ char *rule_signature(const struct ast_select *s)
     for (uint32_t i = 0; i < s->n_order; i++) {
         sql_walk(s->order[i].expr, print_call, &b);
     }
-    char *text = buf_take(&b, NULL);
+    struct str text = buf_str(&b);
+    char *exact = buf_failed(&b) ? NULL : mem_strndup(text.p, text.n); /* it stays */
     buf_fini(&b);
-    return text;
+    return exact;
 }
 
 /* ---- saving ---- */
