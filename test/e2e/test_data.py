@@ -220,7 +220,7 @@ def test_rules_live_as_in_ekuiper(data, base):
     ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"pigeon": {}}]}, "unknown action type"),
     ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"log": {"dataTemplate": "{{.a"}}]}, "dataTemplate"),
     ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"log": {}}], "options": {"qos": 9}}, "qos"),
-    ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"log": {}}], "options": {"cron": "* * * * *"}}, "schedule"),
+    ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"log": {}}], "options": {"cron": "* * * * *"}}, "duration"),
     ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"log": {}}], "options": {"sendMetaToSink": True}}, "meta"),
     ({"id": "x", "sql": "SELECT * FROM demo", "actions": [{"log": {"encryption": "aes"}}]}, "encryption"),
 ])

@@ -20,6 +20,7 @@
 #include "stream/engine/engine.h"
 
 struct broker;
+struct rule_schedule;
 struct sink;
 struct source;
 struct topics;
@@ -52,7 +53,13 @@ struct data_stream {
     char *trouble;         /* why the source could not be opened; heap; NULL */
 };
 
-enum data_rule_state { RULE_STOPPED, RULE_RUNNING, RULE_FAILED, RULE_STATE_NR };
+enum data_rule_state {
+    RULE_STOPPED,
+    RULE_RUNNING,
+    RULE_FAILED,
+    RULE_WAITING, /* for the next time of its schedule */
+    RULE_STATE_NR
+};
 
 struct data_rule {
     struct data *data;
@@ -74,6 +81,7 @@ struct data_rule {
     char *last_error;     /* heap; NULL */
     struct wall started, stopped, last_error_at;
     struct io_timer checkpoint;
+    struct rule_schedule *schedule; /* NULL: it runs as long as it is started */
 };
 
 /* ---- the clock (data.c) ---- */
@@ -113,8 +121,12 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
 /* Plans and checks without adding. *ret_streams (may be NULL): names of the sources, in arena. */
 int data_rule_check(struct data *d, struct str text, struct arena *a, struct json **ret_streams,
                     struct err *err);
+/* With a schedule: runs or waits as that says; else runs. */
 int data_rule_start(struct data_rule *r, struct err *err);
 void data_rule_stop(struct data_rule *r, const char *reason); /* reason is copied; NULL = by hand */
+/* The same without the schedule: what it does at its times. */
+int data_rule_run(struct data_rule *r, struct err *err);
+void data_rule_rest(struct data_rule *r, enum data_rule_state state, const char *reason);
 void data_rule_drop(struct data_rule *r);
 void data_rule_forget(struct data_rule *r); /* of a stopped rule: starts with an empty state */
 struct data_rule *data_rule_find(struct data *d, struct str id);
@@ -130,6 +142,17 @@ void data_rule_failed(struct data *d, struct rule *rule, const struct err *err);
 int data_rule_options(const struct json *options, struct rule_options *ret, struct err *err);
 /* Milliseconds as a number, or Go's text; NULL leaves *ret_us. */
 int data_rule_duration(const struct json *j, const char *name, int64_t *ret_us, struct err *err);
+
+/* ---- schedules (rule_schedule.c) ---- */
+
+int rule_schedule_read(struct data_rule *r, struct err *err); /* from its options */
+void rule_schedule_free(struct data_rule *r);
+/* Runs or rests the rule, now and at all changes to come. A run that fails at its time is told by
+ * the state and tried again each minute. */
+int rule_schedule_start(struct data_rule *r, struct err *err);
+void rule_schedule_stop(struct data_rule *r);
+int64_t
+rule_schedule_next_ms(const struct data_rule *r); /* of the next run, since 1970; 0 = none */
 
 /* ---- checkpoints (checkpoint.c) ---- */
 

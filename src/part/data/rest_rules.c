@@ -49,6 +49,9 @@ static struct json *state_text(struct arena *a, const struct data_rule *r)
     if (r->state == RULE_RUNNING) {
         return json_string(a, "Running");
     }
+    if (r->state == RULE_WAITING) {
+        return json_string(a, "Stopped: waiting for next schedule.");
+    }
     return json_printf(a, "Stopped: %s.", r->reason ? r->reason : "never started");
 }
 
@@ -246,7 +249,7 @@ void rest_rule_reset(struct rest_call *c)
     if (!r) {
         return;
     }
-    bool ran = r->state == RULE_RUNNING;
+    bool ran = r->state == RULE_RUNNING || r->state == RULE_WAITING;
     data_rule_stop(r, NULL);
     data_keep(c->data, "checkpoints", str_of(r->id), STR_NULL, NULL, NULL);
     data_rule_forget(r);

@@ -26,15 +26,6 @@ int data_rule_duration(const struct json *j, const char *name, int64_t *ret_us, 
 /* What eKuiper has and we have not is refused: a rule must not run otherwise than it says. */
 static int refuse_unknown(const struct json *o, struct err *err)
 {
-    static const char *const names[] = {"cron", "duration", "cronDatetimeRange"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const struct json *j = json_get(o, names[i]);
-        if (j && !json_is(j, JSON_NULL) && !cstr_eq(json_cstr(j, "-"), "") &&
-            !(json_is(j, JSON_ARRAY) && json_len(j) == 0)) {
-            return err_set(err, -E_NOTSUP, "option %s is not supported: rules have no schedule",
-                           names[i]);
-        }
-    }
     return json_true(json_get(o, "sendMetaToSink"), false)
                ? err_set(err, -E_NOTSUP,
                          "option sendMetaToSink is not supported: select meta(...) in SQL")

@@ -8,7 +8,8 @@
 static const char *const state_names[RULE_STATE_NR] = {
     [RULE_STOPPED] = "stopped",
     [RULE_RUNNING] = "running",
-    [RULE_FAILED] = "stopped_by_error",
+    [RULE_FAILED] = "stopped by error",
+    [RULE_WAITING] = "stopped: waiting for next schedule.",
 };
 
 const char *data_rule_state_name(const struct data_rule *r)
@@ -64,6 +65,7 @@ struct json *data_rule_status(struct data_rule *r, struct arena *a)
     json_set_str(o, "message", r->reason ? r->reason : "");
     json_set_int(o, "lastStartTimestamp", r->started.us / 1000);
     json_set_int(o, "lastStopTimestamp", r->stopped.us / 1000);
+    json_set_int(o, "nextStartTimestamp", rule_schedule_next_ms(r));
     json_set_int(o, "exceptions_total", (int64_t)r->errors);
     json_set_str(o, "last_exception", r->last_error ? r->last_error : "");
     json_set_int(o, "last_exception_time", r->last_error_at.us / 1000);

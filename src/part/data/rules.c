@@ -9,6 +9,8 @@
  *        | cannot be planned|  start works             | a sink cannot be opened
  *        v                  |                          v
  *      FAILED --------------+<---------------------- FAILED
+ *
+ * A rule with a schedule goes between RUNNING and WAITING by itself (rule_schedule.c).
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -31,6 +33,7 @@ static void free_rule(void *p)
     struct data_rule *r = p;
     if (r) {
         io_timer_stop(&r->checkpoint);
+        rule_schedule_free(r);
         rule_free(r->rule);
         close_sinks(r);
         arena_fini(&r->arena);
@@ -103,6 +106,7 @@ static int plan_rule(struct data_rule *r, struct err *err)
     if (rc == 0 && sql.n == 0) {
         rc = err_set(err, -E_INVAL, "missing rule SQL");
     }
+    rc = rc < 0 ? rc : rule_schedule_read(r, err);
     return rc < 0
                ? rc
                : rule_new(r->data->engine, str_of(r->id), sql, &opts, on_result, r, &r->rule, err);
@@ -232,11 +236,23 @@ static void told(struct data_rule *r, enum data_rule_state state, const char *re
 
 int data_rule_start(struct data_rule *r, struct err *err)
 {
-    if (r->state == RULE_RUNNING) {
+    if (r->state == RULE_WAITING) {
         return 0;
     }
     int rc = r->rule ? 0 : plan_rule(r, err);
-    rc = rc < 0 ? rc : open_sinks(r, err);
+    if (rc < 0) {
+        told(r, RULE_FAILED, err->text);
+        return rc;
+    }
+    return r->schedule ? rule_schedule_start(r, err) : data_rule_run(r, err);
+}
+
+int data_rule_run(struct data_rule *r, struct err *err)
+{
+    if (r->state == RULE_RUNNING) {
+        return 0;
+    }
+    int rc = open_sinks(r, err);
     if (rc == 0) {
         checkpoint_load(r);
         rc = rule_start(r->rule, err);
@@ -253,7 +269,7 @@ int data_rule_start(struct data_rule *r, struct err *err)
     return 0;
 }
 
-void data_rule_stop(struct data_rule *r, const char *reason)
+void data_rule_rest(struct data_rule *r, enum data_rule_state state, const char *reason)
 {
     if (r->state == RULE_RUNNING) {
         data_rule_save(r);
@@ -262,7 +278,13 @@ void data_rule_stop(struct data_rule *r, const char *reason)
         close_sinks(r);
         r->stopped = wall_now();
     }
-    told(r, RULE_STOPPED, reason ? reason : "canceled manually");
+    told(r, state, reason);
+}
+
+void data_rule_stop(struct data_rule *r, const char *reason)
+{
+    rule_schedule_stop(r);
+    data_rule_rest(r, RULE_STOPPED, reason ? reason : "canceled manually");
 }
 
 void data_rule_failed(struct data *d, struct rule *rule, const struct err *err)
