@@ -8,42 +8,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/crc.h"
 #include "base/limits.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "io/file.h"
+#include "sink_log_private.h"
 
 #define SEGMENT_BYTES ((uint64_t)4 << 20)
 #define HEAD 16
 #define RECORD_MAX ((uint32_t)LIMIT_EVENT_BYTES * 2)
 #define SEGMENTS_MAX 100000
-#define ACK_EVERY_US INT64_C(1000000)
-
-struct segment {
-    struct list link;
-    uint64_t first; /* sequence of its first record */
-    uint64_t bytes;
-};
-
-struct sink_log {
-    char *folder;
-    uint64_t max_bytes;
-    struct list segments; /* oldest first */
-    uint64_t bytes, next, acknowledged;
-    uint64_t dropped, damaged;
-    int fd;      /* of the last segment, for appending */
-    bool synced; /* the folder's entry of the last segment is on disk */
-    /* the place of reading */
-    int read_fd;
-    struct segment *read_segment;
-    uint64_t read_at, read_next; /* offset; sequence that stands there, or later */
-    /* the file `acknowledged` */
-    uint64_t acknowledged_on_disk;
-    struct mono acknowledged_at;
-};
 
 static void put32(unsigned char *p, uint32_t v)
 {
@@ -62,7 +37,7 @@ static uint64_t get64(const unsigned char *p)
     return get32(p) | (uint64_t)get32(p + 4) << 32;
 }
 
-static char *path_of(const struct sink_log *l, uint64_t first)
+char *sink_log_path(const struct sink_log *l, uint64_t first)
 {
     return mem_printf("%s/%020" PRIu64 ".log", l->folder, first);
 }
@@ -81,12 +56,12 @@ static struct segment *add_segment(struct sink_log *l, uint64_t first, uint64_t 
     return s;
 }
 
-static struct segment *last_segment(const struct sink_log *l)
+struct segment *sink_log_last(const struct sink_log *l)
 {
     return list_empty(&l->segments) ? NULL : CONTAINER_OF(l->segments.prev, struct segment, link);
 }
 
-static struct segment *first_segment(const struct sink_log *l)
+struct segment *sink_log_first(const struct sink_log *l)
 {
     return list_empty(&l->segments) ? NULL : CONTAINER_OF(l->segments.next, struct segment, link);
 }
@@ -104,9 +79,16 @@ static void close_fd(int *fd)
     *fd = -EBADF;
 }
 
-static void remove_segment(struct sink_log *l, struct segment *s)
+void sink_log_close_fds(struct sink_log *l)
 {
-    CLEANUP(mem_freep) char *path = path_of(l, s->first);
+    close_fd(&l->fd);
+    close_fd(&l->read_fd);
+    l->read_segment = NULL;
+}
+
+void sink_log_remove(struct sink_log *l, struct segment *s)
+{
+    CLEANUP(mem_freep) char *path = sink_log_path(l, s->first);
     if (path) {
         (void)unlink(path); /* one that stays is found, and removed, at the next opening */
     }
@@ -119,7 +101,7 @@ static void remove_segment(struct sink_log *l, struct segment *s)
     mem_free(s);
 }
 
-static int sync_folder(const struct sink_log *l, struct err *err)
+int sink_log_sync_folder(const struct sink_log *l, struct err *err)
 {
     CLEANUP(fd_closep) int fd = open(l->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) < 0) {
@@ -192,12 +174,40 @@ static uint64_t next_record(int fd, uint64_t at, uint64_t end, uint64_t after)
     return end;
 }
 
+int sink_log_end_of(const struct sink_log *l, const struct segment *s, uint64_t sequence,
+                    uint64_t *ret_offset, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = sink_log_path(l, s->first);
+    CLEANUP(fd_closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -ENOMEM;
+    if (fd < 0) {
+        return err_sys(err, path ? -errno : -E_NOMEM, "open '%s'", path ? path : l->folder);
+    }
+    uint64_t at = 0, found = 0, size = 0;
+    int rc;
+    *ret_offset = 0;
+    while ((rc = read_record(fd, at, s->bytes, NULL, &found, &size)) != 0) {
+        if (rc == -E_PARSE) {
+            at = next_record(fd, at, s->bytes, found);
+            continue;
+        }
+        if (rc < 0) {
+            return err_sys(err, rc, "read '%s'", path);
+        }
+        if (found > sequence) {
+            break;
+        }
+        at += size;
+        *ret_offset = at;
+    }
+    return 0;
+}
+
 /* ---- opening ---- */
 
 /* Walks the last segment: its end is where whole records end; a torn tail is cut off. */
 static int recover_tail(struct sink_log *l, struct segment *s, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = path_of(l, s->first);
+    CLEANUP(mem_freep) char *path = sink_log_path(l, s->first);
     CLEANUP(fd_closep) int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -ENOMEM;
     if (fd < 0) {
         return err_sys(err, path ? -errno : -E_NOMEM, "open '%s'", path ? path : l->folder);
@@ -251,29 +261,6 @@ static int find_segments(struct sink_log *l, struct err *err)
     return rc;
 }
 
-static void read_acknowledged(struct sink_log *l)
-{
-    CLEANUP(mem_freep) char *path = mem_printf("%s/acknowledged", l->folder);
-    CLEANUP(mem_freep) char *text = NULL;
-    size_t n;
-    uint64_t v;
-    if (path && file_read(path, 64, &text, &n, NULL) == 0 &&
-        str_u64(str_trim(str_n(text, n)), &v) == 0) {
-        l->acknowledged = v;
-    }
-    l->acknowledged_on_disk = l->acknowledged;
-}
-
-/* A segment is done with when the next one begins at or before what is not acknowledged. */
-static void remove_acknowledged(struct sink_log *l)
-{
-    struct segment *s = first_segment(l), *next;
-    while (s && (next = segment_after(l, s)) && next->first <= l->acknowledged + 1) {
-        remove_segment(l, s);
-        s = next;
-    }
-}
-
 int sink_log_open(const char *folder, uint64_t max_bytes, struct sink_log **ret, struct err *err)
 {
     struct sink_log *l = mem_zalloc(sizeof(*l));
@@ -281,22 +268,22 @@ int sink_log_open(const char *folder, uint64_t max_bytes, struct sink_log **ret,
         return err_sys(err, -E_NOMEM, "open '%s'", folder);
     }
     list_init(&l->segments);
-    l->fd = l->read_fd = -EBADF;
+    l->fd = l->read_fd = l->mark_fd = -EBADF;
     l->max_bytes = max_bytes;
     l->next = 1;
     l->folder = mem_strdup(folder);
     int rc = l->folder ? dir_make(folder, 0700, err) : err_sys(err, -E_NOMEM, "open '%s'", folder);
     rc = rc < 0 ? rc : find_segments(l, err);
     if (rc == 0) {
-        read_acknowledged(l);
-        rc = last_segment(l) ? recover_tail(l, last_segment(l), err) : 0;
+        rc = sink_log_read_mark(l, err);
+        rc = rc == 0 && sink_log_last(l) ? recover_tail(l, sink_log_last(l), err) : rc;
     }
     if (rc < 0) {
         sink_log_close(l);
         return rc;
     }
     l->next = MAX_OF(l->next, l->acknowledged + 1);
-    remove_acknowledged(l);
+    sink_log_tidy(l);
     *ret = l;
     return 0;
 }
@@ -305,7 +292,7 @@ int sink_log_open(const char *folder, uint64_t max_bytes, struct sink_log **ret,
 
 static int start_segment(struct sink_log *l, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = path_of(l, l->next);
+    CLEANUP(mem_freep) char *path = sink_log_path(l, l->next);
     int rc = 0;
     if (l->fd >= 0 && fdatasync(l->fd) < 0) {
         return err_sys(err, -errno, "sync '%s'", l->folder);
@@ -328,8 +315,8 @@ static int start_segment(struct sink_log *l, struct err *err)
 /* After an opening the last segment goes on. */
 static int reopen_last(struct sink_log *l, struct err *err)
 {
-    struct segment *s = last_segment(l);
-    CLEANUP(mem_freep) char *path = s ? path_of(l, s->first) : NULL;
+    struct segment *s = sink_log_last(l);
+    CLEANUP(mem_freep) char *path = s ? sink_log_path(l, s->first) : NULL;
     if (!s || s->bytes >= SEGMENT_BYTES) {
         return start_segment(l, err);
     }
@@ -339,12 +326,12 @@ static int reopen_last(struct sink_log *l, struct err *err)
 
 static void drop_oldest(struct sink_log *l)
 {
-    while (l->max_bytes && l->bytes > l->max_bytes && first_segment(l) != last_segment(l)) {
-        struct segment *s = first_segment(l), *next = segment_after(l, s);
+    while (l->max_bytes && l->bytes > l->max_bytes && sink_log_first(l) != sink_log_last(l)) {
+        struct segment *s = sink_log_first(l), *next = segment_after(l, s);
         uint64_t from = MAX_OF(s->first, l->acknowledged + 1);
         l->dropped += next->first > from ? next->first - from : 0;
         l->acknowledged = MAX_OF(l->acknowledged, next->first - 1);
-        remove_segment(l, s);
+        sink_log_remove(l, s);
     }
 }
 
@@ -374,18 +361,37 @@ static int write_record(struct sink_log *l, struct segment *s, struct str bytes,
     return err_sys(err, code, "write to '%s'", l->folder);
 }
 
+/* What is acknowledged wholly does not count: its segment makes room. */
+static bool is_full(struct sink_log *l, size_t more)
+{
+    struct segment *s = sink_log_last(l);
+    if (!l->max_bytes || l->bytes + HEAD + more <= l->max_bytes || l->bytes == 0) {
+        return false;
+    }
+    if (l->refuse && l->acknowledged + 1 == l->next && sink_log_settle(l, NULL) == 0) {
+        sink_log_close_fds(l); /* the next append begins a segment */
+        sink_log_remove(l, s);
+        return false;
+    }
+    return true;
+}
+
 int sink_log_append(struct sink_log *l, struct str bytes, uint64_t *ret_sequence, struct err *err)
 {
     int rc = 0;
     if (bytes.n > RECORD_MAX) {
         return err_set(err, -E_TOOBIG, "a message of %zu bytes is too large", bytes.n);
     }
+    if (is_full(l, bytes.n) && l->refuse) {
+        return err_set(err, -E_NOSPACE, "the queue '%s' is full (%" PRIu64 " bytes)", l->folder,
+                       l->bytes);
+    }
     if (l->fd < 0) {
         rc = reopen_last(l, err);
-    } else if (last_segment(l)->bytes >= SEGMENT_BYTES) {
+    } else if (sink_log_last(l)->bytes >= SEGMENT_BYTES) {
         rc = start_segment(l, err);
     }
-    rc = rc < 0 ? rc : write_record(l, last_segment(l), bytes, err);
+    rc = rc < 0 ? rc : write_record(l, sink_log_last(l), bytes, err);
     if (rc == 0) {
         *ret_sequence = l->next++;
         drop_oldest(l);
@@ -399,7 +405,7 @@ int sink_log_sync(struct sink_log *l, struct err *err)
         return err_sys(err, -errno, "sync '%s'", l->folder);
     }
     if (l->fd >= 0 && !l->synced) {
-        int rc = sync_folder(l, err);
+        int rc = sink_log_sync_folder(l, err);
         l->synced = rc == 0;
         return rc;
     }
@@ -410,7 +416,7 @@ int sink_log_sync(struct sink_log *l, struct err *err)
 
 static int open_for_reading(struct sink_log *l, struct segment *s, struct err *err)
 {
-    CLEANUP(mem_freep) char *path = path_of(l, s->first);
+    CLEANUP(mem_freep) char *path = sink_log_path(l, s->first);
     close_fd(&l->read_fd);
     l->read_fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (l->read_fd < 0) {
@@ -426,7 +432,7 @@ static int open_for_reading(struct sink_log *l, struct segment *s, struct err *e
 /* The segment that holds the sequence, or the first one after it. */
 static struct segment *segment_of(const struct sink_log *l, uint64_t sequence)
 {
-    struct segment *s = first_segment(l), *next;
+    struct segment *s = sink_log_first(l), *next;
     while (s && (next = segment_after(l, s)) && next->first <= sequence) {
         s = next;
     }
@@ -489,50 +495,27 @@ int sink_log_read(struct sink_log *l, uint64_t sequence, struct buf *out, uint64
     }
 }
 
-/* ---- acknowledgement ---- */
-
-static void write_acknowledged(struct sink_log *l)
-{
-    CLEANUP(mem_freep) char *path = mem_printf("%s/acknowledged", l->folder);
-    char text[32];
-    int n = snprintf(text, sizeof(text), "%" PRIu64, l->acknowledged);
-    if (path && file_write_replace(path, text, (size_t)n, 0600, NULL) == 0) {
-        l->acknowledged_on_disk = l->acknowledged;
-    } /* else some messages may be sent twice after a crash */
-}
-
-void sink_log_acknowledge(struct sink_log *l, uint64_t sequence)
-{
-    struct mono now = mono_now();
-    if (sequence <= l->acknowledged) {
-        return;
-    }
-    l->acknowledged = MIN_OF(sequence, l->next - 1);
-    if (now.us - l->acknowledged_at.us >= ACK_EVERY_US) {
-        l->acknowledged_at = now;
-        write_acknowledged(l);
-    }
-    remove_acknowledged(l);
-}
+/* ---- the end ---- */
 
 void sink_log_close(struct sink_log *l)
 {
     if (!l) {
         return;
     }
-    if (l->folder && l->acknowledged != l->acknowledged_on_disk) {
-        write_acknowledged(l);
+    if (l->mark_fd >= 0 && l->acknowledged != l->acknowledged_on_disk) {
+        (void)sink_log_settle(l, NULL); /* else some messages are sent again */
     }
     if (l->fd >= 0) {
         (void)fdatasync(l->fd); /* what was acknowledged to others was synced before */
     }
-    close_fd(&l->fd);
-    close_fd(&l->read_fd);
+    sink_log_close_fds(l);
+    close_fd(&l->mark_fd);
     while (!list_empty(&l->segments)) {
-        struct segment *s = first_segment(l);
+        struct segment *s = sink_log_first(l);
         list_del(&s->link);
         mem_free(s);
     }
+    mem_free(l->note);
     mem_free(l->folder);
     mem_free(l);
 }

@@ -287,6 +287,152 @@ static void what_was_synced_survives_a_kill_at_any_moment(void **state)
     assert_true(synced > 0);
 }
 
+static struct sink_log_stats stats(struct fixture *f)
+{
+    struct sink_log_stats st;
+    sink_log_stats(f->log, &st);
+    return st;
+}
+
+static void a_cut_takes_back_what_came_after_the_checkpoint(void **state)
+{
+    struct fixture *f = *state;
+    static const char filler[] = "%d a message that is long enough to make a segment or two";
+    uint64_t at;
+    reopen(f, 0);
+    assert_int_equal(sink_log_hold(f->log, &f->err), 0);
+    for (int i = 1; i <= 200000; i++) { /* three segments */
+        append(f, filler, i);
+    }
+    assert_int_equal(sink_log_sync(f->log, &f->err), 0);
+    uint64_t epoch = stats(f).epoch;
+    for (uint64_t keep = 150000; keep > 0; keep /= 7) {
+        reopen(f, 0);
+        assert_int_equal(sink_log_cut(f->log, keep, &f->err), 0);
+        assert_int_equal(stats(f).next, keep + 1);
+        assert_string_equal(read_at(f, keep + 1, &at), "");
+        assert_int_equal(atoi(read_at(f, keep, &at)), (int)keep);
+        reopen(f, 0);
+        assert_int_equal(stats(f).next, keep + 1);
+        append(f, "anew %d", (int)keep + 1);
+        assert_int_equal(atoi(read_at(f, keep, &at)), (int)keep);
+        assert_memory_equal(read_at(f, keep + 1, &at), "anew ", 5);
+        assert_int_equal(at, keep + 1);
+    }
+    assert_int_equal(stats(f).epoch, epoch);
+    assert_int_equal(sink_log_cut(f->log, 0, &f->err), 0);
+    assert_int_equal(stats(f).next, 1);
+    append(f, "%d", 1);
+    assert_string_equal(read_at(f, 1, &at), "1");
+}
+
+static void a_cut_spares_what_is_acknowledged_or_older_than_the_hold(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t at;
+    reopen(f, 0);
+    for (int i = 1; i <= 10; i++) {
+        append(f, "%d", i);
+    }
+    assert_int_equal(sink_log_hold(f->log, &f->err), 0);
+    for (int i = 11; i <= 20; i++) {
+        append(f, "%d", i);
+    }
+    reopen(f, 0);
+    assert_int_equal(sink_log_hold(f->log, &f->err), 0); /* the first one counts */
+    assert_int_equal(sink_log_cut(f->log, 0, &f->err), 0);
+    assert_int_equal(stats(f).next, 11);
+    assert_string_equal(read_at(f, 10, &at), "10");
+    append(f, "%d", 11);
+    append(f, "%d", 12);
+    sink_log_acknowledge(f->log, 12);
+    assert_int_equal(sink_log_cut(f->log, 3, &f->err), 0);
+    assert_int_equal(stats(f).next, 13);
+    assert_int_equal(sink_log_cut(f->log, 100, &f->err), 0); /* what the checkpoint knew is lost */
+    append(f, "%d", 101);
+    assert_string_equal(read_at(f, 13, &at), "101");
+    assert_int_equal(at, 101);
+}
+
+static int write_note(void *arg, struct buf *out, struct err *err)
+{
+    const char *const *text = arg;
+    return *text ? buf_puts(out, *text) : err_set(err, -E_IO, "not now");
+}
+
+static void the_note_of_the_last_acknowledgement_is_found_again(void **state)
+{
+    struct fixture *f = *state;
+    const char *text = "17 /some/file with spaces";
+    reopen(f, 0);
+    assert_string_equal(sink_log_note(f->log), "");
+    sink_log_notes(f->log, write_note, &text);
+    append(f, "%d", 1);
+    append(f, "%d", 2);
+    sink_log_acknowledge(f->log, 1);
+    text = "18";
+    assert_int_equal(sink_log_settle(f->log, &f->err), 0);
+    text = NULL; /* from now on none can be made: the acknowledgement stays with its note */
+    sink_log_acknowledge(f->log, 2);
+    assert_int_equal(sink_log_settle(f->log, &f->err), -E_IO);
+    reopen(f, 0);
+    assert_string_equal(sink_log_note(f->log), "18");
+    assert_int_equal(stats(f).first, 2);
+}
+
+/* Whatever bytes a power cut leaves in the slot that was being written, the other one counts. */
+static void a_torn_slot_leaves_the_one_before(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    reopen(f, 0);
+    uint64_t epoch = stats(f).epoch;
+    for (int i = 1; i <= 3; i++) {
+        append(f, "%d", i);
+        sink_log_acknowledge(f->log, (uint64_t)i);
+        assert_int_equal(sink_log_settle(f->log, &f->err), 0);
+    }
+    sink_log_close(TAKE_PTR(f->log));
+    (void)snprintf(path, sizeof(path), "%s/acknowledged", f->folder);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    char whole[8192];
+    assert_int_equal(pread(fd, whole, sizeof(whole), 0), sizeof(whole));
+    size_t newest = memcmp(whole + 4096 + 11, whole + 11, 4) > 0 ? 4096 : 0;
+    for (size_t byte = 0; byte < 40; byte++) {
+        whole[newest + byte] ^= 4;
+        assert_int_equal(pwrite(fd, whole, sizeof(whole), 0), sizeof(whole));
+        whole[newest + byte] ^= 4;
+        reopen(f, 0);
+        assert_int_equal(stats(f).epoch, epoch);
+        assert_int_equal(stats(f).first, 3);
+        sink_log_close(TAKE_PTR(f->log));
+    }
+    (void)close(fd);
+}
+
+static void a_full_queue_may_refuse_instead_of_dropping(void **state)
+{
+    struct fixture *f = *state;
+    char text[1000];
+    uint64_t sequence = 0, refused = 0;
+    memset(text, 'x', sizeof(text));
+    reopen(f, 10000);
+    sink_log_refuse(f->log);
+    for (int i = 0; i < 100; i++) {
+        int rc = sink_log_append(f->log, str_n(text, sizeof(text)), &sequence, &f->err);
+        assert_true(rc == 0 || rc == -E_NOSPACE);
+        refused += rc < 0;
+    }
+    assert_int_equal(stats(f).dropped, 0);
+    assert_int_equal(sequence, 100 - refused);
+    assert_int_equal(sequence, 9);
+    sink_log_acknowledge(f->log, 9);
+    assert_int_equal(sink_log_append(f->log, str_n(text, sizeof(text)), &sequence, &f->err), 0);
+    assert_int_equal(sequence, 10);
+    assert_true(stats(f).bytes < 2000); /* what is done with made room */
+}
+
 #define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -298,6 +444,11 @@ int main(void)
         LOG_TEST(a_flipped_bit_costs_one_message_at_most),
         LOG_TEST(over_its_limit_the_oldest_go_and_are_counted),
         LOG_TEST(a_full_disk_is_told_and_survived),
+        LOG_TEST(a_cut_takes_back_what_came_after_the_checkpoint),
+        LOG_TEST(a_cut_spares_what_is_acknowledged_or_older_than_the_hold),
+        LOG_TEST(the_note_of_the_last_acknowledgement_is_found_again),
+        LOG_TEST(a_torn_slot_leaves_the_one_before),
+        LOG_TEST(a_full_queue_may_refuse_instead_of_dropping),
         LOG_TEST(what_was_synced_survives_a_kill_at_any_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
