@@ -390,6 +390,37 @@ static void what_cannot_be_planned_says_why(void **state)
            "inside another function");
 }
 
+/* SELECT a + a AS b0, b0 + b0 AS b1, ...: each alias is the one before it, `twice` or once. */
+static void refuse_chain(struct fixture *f, int aliases, bool twice, const char *text)
+{
+    struct buf sql;
+    buf_init(&sql, 0);
+    assert_int_equal(buf_printf(&sql, "SELECT a + a AS b0"), 0);
+    for (int i = 0; i < aliases; i++) {
+        char left[16] = "1";
+        if (twice) {
+            (void)snprintf(left, sizeof(left), "b%d", i);
+        }
+        assert_int_equal(buf_printf(&sql, ", %s + b%d AS b%d", left, i, i + 1), 0);
+    }
+    assert_int_equal(buf_printf(&sql, " FROM demo"), 0);
+    assert_int_equal(buf_putc(&sql, '\0'), 0);
+    refuse(f, buf_data(&sql), text);
+    buf_fini(&sql);
+}
+
+static void aliases_of_aliases_do_not_grow_without_bound(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    refuse_chain(f, 60, /* twice= */ true, "expressions after aliases were put in");
+    refuse_chain(f, 600, /* twice= */ false, "nested expressions after aliases");
+    struct rule *r = add(f, "r", "SELECT a AS b, b + b AS c, c + c AS d FROM demo", NULL);
+    push(f, "demo", 1, "{\"a\": 1}");
+    expect(f, "{\"b\":1,\"c\":2,\"d\":4}\n");
+    rule_free(r);
+}
+
 static void a_stream_in_use_is_not_dropped_but_replaced(void **state)
 {
     struct fixture *f = *state;
@@ -431,6 +462,7 @@ int main(void)
         ENGINE_TEST(matches_overlap_with_skip_to_next_row),
         ENGINE_TEST(matches_follow_event_time),
         ENGINE_TEST(what_cannot_be_planned_says_why),
+        ENGINE_TEST(aliases_of_aliases_do_not_grow_without_bound),
         ENGINE_TEST(a_stream_in_use_is_not_dropped_but_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "plan_private.h"
 
 #define SOURCES_MAX 16
+#define DRAFT_ROOM 4096
 
 /* ---- sources ---- */
 
@@ -112,13 +113,8 @@ static struct expr *planned_alias(struct planner *p, const struct ast_field *f)
 {
     for (uint32_t i = 0; i < p->n_aliases; i++) {
         struct alias *a = &p->aliases[i];
-        if (a->ast == f->expr && a->state == ALIAS_NEW) {
-            a->state = ALIAS_RESOLVING;
-            a->expr = plan_expr(p, f->expr, CLAUSE_FIELD);
-            a->state = ALIAS_DONE;
-        }
         if (a->ast == f->expr) {
-            return a->expr;
+            return plan_alias(p, a, CLAUSE_FIELD);
         }
     }
     return plan_expr(p, f->expr, CLAUSE_FIELD);
@@ -376,15 +372,16 @@ static int plan_clauses(struct planner *p, const struct ast_select *s, plan_find
     return rc < 0 ? rc : plan_order_by(p, s);
 }
 
-int plan_make(const struct ast_select *s, plan_find_fn *find, void *arg, struct plan **ret,
-              struct err *err)
+/* room: how much the plan is thought to need. */
+static int make(const struct ast_select *s, plan_find_fn *find, void *arg, size_t room,
+                struct plan **ret, struct err *err)
 {
     struct err own = {0};
     struct plan *plan = mem_zalloc(sizeof(*plan));
     if (!plan) {
         return err_sys(err, -E_NOMEM, "plan a rule");
     }
-    arena_init_small(&plan->arena, 0);
+    arena_init_sized(&plan->arena, 0, room);
     plan->limit = s->limit;
     plan->distinct = s->distinct;
     struct planner p = {.plan = plan, .arena = &plan->arena, .err = &own};
@@ -402,6 +399,20 @@ int plan_make(const struct ast_select *s, plan_find_fn *find, void *arg, struct 
     finish(&p);
     *ret = plan;
     return 0;
+}
+
+/* A plan is there as long as its rule: it is made again where it just fits. */
+int plan_make(const struct ast_select *s, plan_find_fn *find, void *arg, struct plan **ret,
+              struct err *err)
+{
+    struct plan *draft;
+    int rc = make(s, find, arg, DRAFT_ROOM, &draft, err);
+    if (rc < 0) {
+        return rc;
+    }
+    size_t room = draft->arena.used;
+    plan_free(draft);
+    return make(s, find, arg, room, ret, err);
 }
 
 void plan_free(struct plan *p)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Expressions: from the syntax tree to the planned tree. Depth is bounded by the parser; an alias
- * that refers to itself through others is cut by its state. Names are in plan_name.c, calls in
- * plan_call.c.
+ * Expressions: from the syntax tree to the planned tree. Size and depth are bounded (plan_spend);
+ * an alias that refers to itself through others is cut by its state. Names are in plan_name.c,
+ * calls in plan_call.c.
  */
 #include "plan_private.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+
+#include "base/limits.h"
 
 int plan_refuse(struct planner *p, const char *fmt, ...)
 {
@@ -148,7 +150,7 @@ static struct expr *plan_case(struct planner *p, const struct ast_expr *e, enum 
     return out;
 }
 
-struct expr *plan_expr(struct planner *p, const struct ast_expr *e, enum clause clause)
+static struct expr *plan_kind(struct planner *p, const struct ast_expr *e, enum clause clause)
 {
     struct expr *out;
     switch (e->kind) {
@@ -190,6 +192,34 @@ struct expr *plan_expr(struct planner *p, const struct ast_expr *e, enum clause 
     }
     (void)plan_refuse(p, "a sub-query may stand in FROM and in WITH, not inside an expression");
     return NULL;
+}
+
+bool plan_spend(struct planner *p, uint32_t n, uint32_t height)
+{
+    if (n > LIMIT_SQL_EXPANDED - p->nodes) {
+        (void)plan_refuse(p, "more than %d expressions after aliases were put in",
+                          LIMIT_SQL_EXPANDED);
+        return false;
+    }
+    if (height > LIMIT_SQL_EXPANDED_DEPTH - p->depth) {
+        (void)plan_refuse(p, "more than %d nested expressions after aliases were put in",
+                          LIMIT_SQL_EXPANDED_DEPTH);
+        return false;
+    }
+    p->nodes += n;
+    p->deepest = MAX_OF(p->deepest, p->depth + height);
+    return true;
+}
+
+struct expr *plan_expr(struct planner *p, const struct ast_expr *e, enum clause clause)
+{
+    if (!plan_spend(p, /* n= */ 1, /* height= */ 1)) {
+        return NULL;
+    }
+    p->depth++;
+    struct expr *out = plan_kind(p, e, clause);
+    p->depth--;
+    return out;
 }
 
 /* ---- looks at planned expressions ---- */

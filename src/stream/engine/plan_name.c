@@ -87,12 +87,24 @@ static struct expr *plan_column(struct planner *p, struct str name)
     return NULL;
 }
 
-static struct expr *plan_alias(struct planner *p, struct alias *a, enum clause clause)
+static void resolve_alias(struct planner *p, struct alias *a, enum clause clause)
+{
+    uint32_t nodes = p->nodes, deepest = p->deepest;
+    a->state = ALIAS_RESOLVING;
+    p->deepest = p->depth;
+    a->expr = plan_expr(p, a->ast, clause);
+    a->nodes = p->nodes - nodes;
+    a->height = p->deepest - p->depth;
+    p->deepest = MAX_OF(deepest, p->deepest);
+    a->state = ALIAS_DONE;
+}
+
+struct expr *plan_alias(struct planner *p, struct alias *a, enum clause clause)
 {
     if (a->state == ALIAS_NEW) {
-        a->state = ALIAS_RESOLVING;
-        a->expr = plan_expr(p, a->ast, clause);
-        a->state = ALIAS_DONE;
+        resolve_alias(p, a, clause);
+    } else if (!plan_spend(p, a->nodes, a->height)) {
+        return NULL;
     }
     return a->expr;
 }

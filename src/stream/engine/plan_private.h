@@ -17,6 +17,7 @@ struct alias {
     const struct ast_expr *ast;
     struct expr *expr;
     enum alias_state state;
+    uint32_t nodes, height; /* of its expression, once it is done */
 };
 
 /* Which clause an expression stands in: some functions are allowed in some only. */
@@ -47,6 +48,9 @@ struct planner {
     struct match_ref *match_refs;
     int32_t match_part;
     bool match_inside;
+    /* Aliases are put in where they are named, so that few of them can make a huge expression: what
+     * was planned so far, counted as often as it will be evaluated, and how deep it is nested. */
+    uint32_t nodes, depth, deepest;
     struct err *err;
 };
 
@@ -57,6 +61,10 @@ struct expr **plan_list(struct planner *p, struct ast_expr *const *list, uint32_
 /* plan_name.c: of AST_FIELD and AST_WILDCARD. */
 struct expr *plan_field_ref(struct planner *p, const struct ast_expr *e, enum clause clause);
 struct expr *plan_wildcard(struct planner *p, const struct ast_expr *e, enum clause clause);
+/* The expression of an alias, planned when it is first needed. */
+struct expr *plan_alias(struct planner *p, struct alias *a, enum clause clause);
+/* Counts n expressions, nested `height` deep below the present one; false after err was set. */
+bool plan_spend(struct planner *p, uint32_t n, uint32_t height);
 /* plan_call.c: of AST_CALL. */
 struct expr *plan_call(struct planner *p, const struct ast_expr *e, enum clause clause);
 /* What has constant parts only is computed now. A failure is left for the run, where it is told. */
