@@ -9,7 +9,7 @@ void data_rule_save(struct data_rule *r)
     struct arena a;
     struct value state;
     struct buf b = BUF_INIT;
-    if (r->state != RULE_RUNNING || json_path_i64(r->json, "options.qos", 0) < 1) {
+    if (r->state != RULE_RUNNING || !r->saves) {
         return;
     }
     arena_init(&a, 0);
@@ -50,7 +50,7 @@ void checkpoint_load(struct data_rule *r)
     struct json *j;
     struct err err;
     uint32_t kept;
-    if (!saved.p || json_path_i64(r->json, "options.qos", 0) < 1) {
+    if (!saved.p || !r->saves) {
         return;
     }
     arena_init(&a, 0);
@@ -75,7 +75,7 @@ void checkpoint_start(struct data_rule *r)
     int64_t interval_us = INT64_C(300) * 1000 * 1000;
     (void)data_rule_duration(json_path(r->json, "options.checkpointInterval"), "", &interval_us,
                              NULL); /* checked when it was defined */
-    if (json_path_i64(r->json, "options.qos", 0) > 0) {
+    if (r->saves) {
         int64_t ms = MAX_OF(interval_us / 1000, 1);
         io_timer_start(&r->checkpoint, ms, ms);
     }

@@ -64,15 +64,17 @@ enum data_rule_state {
 struct data_rule {
     struct data *data;
     char *id;
-    char *text;         /* the definition as given; heap */
-    struct arena arena; /* of json */
-    struct json *json;
-    struct rule *rule; /* NULL when it could not be planned */
+    char *text;           /* the definition as given; heap */
+    struct json *json;    /* of text, while the rule is defined or started; else NULL */
+    struct arena reading; /* of json */
+    struct arena arena;   /* of inherited */
+    struct rule *rule;    /* NULL when it could not be planned */
     struct sink **sinks;
     uint32_t n_sinks;
     enum data_rule_state state;
     bool triggered; /* is to run after a restart of the process */
     bool nulls;     /* sendNilField */
+    bool saves;     /* qos > 0: it has checkpoints */
     bool inherits;  /* `inherited` is the state of the rule that this one replaced */
     struct value inherited;
     char *reason;         /* why it is stopped or failed; heap; NULL */
@@ -130,6 +132,8 @@ void data_rule_rest(struct data_rule *r, enum data_rule_state state, const char 
 void data_rule_drop(struct data_rule *r);
 void data_rule_forget(struct data_rule *r); /* of a stopped rule: starts with an empty state */
 struct data_rule *data_rule_find(struct data *d, struct str id);
+/* The definition, read again; NULL when it is no JSON (any more) or memory is short. */
+struct json *data_rule_json(const struct data_rule *r, struct arena *a);
 const char *data_rule_state_name(const struct data_rule *r); /* "running", "stopped", ... */
 /* eKuiper's status object. */
 struct json *data_rule_status(struct data_rule *r, struct arena *a);

@@ -64,8 +64,9 @@ void rest_rules_list(struct rest_call *c)
         struct json *o = json_push(list, json_object(c->arena));
         json_set_str(o, "id", rules[i]->id);
         json_set(o, "status", state_text(c->arena, rules[i]));
-        json_set_str(o, "name", json_cstr(json_get(rules[i]->json, "name"), NULL));
-        json_set(o, "tags", json_clone(c->arena, json_get(rules[i]->json, "tags")));
+        const struct json *j = data_rule_json(rules[i], c->arena);
+        json_set_str(o, "name", json_cstr(json_get(j, "name"), NULL));
+        json_set(o, "tags", json_clone(c->arena, json_get(j, "tags")));
     }
     rest_json(c, 200, list);
 }
@@ -126,8 +127,9 @@ void rest_rule_get(struct rest_call *c)
     if (!r) {
         return;
     }
-    if (r->json) {
-        rest_json(c, 200, r->json);
+    struct json *j = data_rule_json(r, c->arena);
+    if (j) {
+        rest_json(c, 200, j);
     } else {
         rest_text(c, 200, "%s", r->text);
     }
@@ -186,9 +188,10 @@ static void keep_triggered(struct rest_call *c, struct data_rule *r, bool on, co
     struct buf b = BUF_INIT;
     char *answer = arena_printf(c->arena, fmt, r->id);
     r->triggered = on;
-    if (r->json) {
-        json_set_bool(r->json, "triggered", on);
-        (void)json_print(&b, r->json); /* sticky */
+    struct json *j = data_rule_json(r, c->arena);
+    if (j) {
+        json_set_bool(j, "triggered", on);
+        (void)json_print(&b, j); /* sticky */
     } else {
         (void)buf_puts(&b, r->text);
     }

@@ -36,6 +36,7 @@ static void free_rule(void *p)
         rule_schedule_free(r);
         rule_free(r->rule);
         close_sinks(r);
+        arena_fini(&r->reading);
         arena_fini(&r->arena);
         mem_free(r->id);
         mem_free(r->text);
@@ -74,10 +75,32 @@ static int check_actions(const struct json *actions, struct err *err)
     return 0;
 }
 
+struct json *data_rule_json(const struct data_rule *r, struct arena *a)
+{
+    struct json *j = NULL;
+    return json_parse(a, str_of(r->text), NULL, &j, NULL) == 0 ? j : NULL;
+}
+
+/* A rule keeps its text alone: thousands of them wait. r->json is there between these two, of which
+ * the outer pair counts. */
+static int begin_reading(struct data_rule *r, bool *ret_outer, struct err *err)
+{
+    *ret_outer = !r->json;
+    return r->json ? 0 : json_parse(&r->reading, str_of(r->text), NULL, &r->json, err);
+}
+
+static void end_reading(struct data_rule *r, bool outer)
+{
+    if (outer) {
+        arena_fini(&r->reading);
+        r->json = NULL;
+    }
+}
+
 /* Reads the text into r: everything but the plan. */
 static int read_rule(struct data_rule *r, struct str text, struct str name, struct err *err)
 {
-    int rc = json_parse(&r->arena, text, NULL, &r->json, err);
+    int rc = json_parse(&r->reading, text, NULL, &r->json, err);
     if (rc < 0) {
         return err_wrap(err, rc, "parse rule");
     }
@@ -93,7 +116,6 @@ static int read_rule(struct data_rule *r, struct str text, struct str name, stru
     r->id = mem_strndup(id.p, id.n);
     r->text = mem_strndup(text.p, text.n);
     r->triggered = json_true(json_get(r->json, "triggered"), true);
-    r->nulls = json_path_true(r->json, "options.sendNilField", false);
     return r->id && r->text ? check_actions(json_get(r->json, "actions"), err)
                             : err_sys(err, -E_NOMEM, "define a rule");
 }
@@ -103,6 +125,8 @@ static int plan_rule(struct data_rule *r, struct err *err)
     struct rule_options opts;
     int rc = data_rule_options(json_get(r->json, "options"), &opts, err);
     struct str sql = json_text(json_get(r->json, "sql"));
+    r->nulls = json_path_true(r->json, "options.sendNilField", false);
+    r->saves = json_path_i64(r->json, "options.qos", 0) > 0;
     if (rc == 0 && sql.n == 0) {
         rc = err_set(err, -E_INVAL, "missing rule SQL");
     }
@@ -126,6 +150,7 @@ static struct data_rule *rule_object(struct data *d)
     struct data_rule *r = mem_zalloc(sizeof(*r));
     if (r) {
         r->data = d;
+        arena_init(&r->reading, 0);
         arena_init_small(&r->arena, 0);
         checkpoint_init(r);
     }
@@ -145,7 +170,7 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
         rc = err_set(err, -E_EXISTS, "rule %s already exists", r->id);
     }
     if (old && rc == 0) { /* it must plan before the old one is given up */
-        rc = data_rule_check(d, text, &r->arena, NULL, err);
+        rc = data_rule_check(d, text, &r->reading, NULL, err);
     }
     if (old && rc == 0) {
         r->inherits = old->rule && old->state == RULE_RUNNING &&
@@ -156,6 +181,7 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
     if (rc == 0 && map_put(&d->rules, str_of(r->id), r, NULL) < 0) {
         rc = err_sys(err, -E_NOMEM, "define a rule");
     }
+    end_reading(r, true);
     if (rc < 0) {
         free_rule(r);
         return rc;
@@ -215,7 +241,7 @@ static int open_sinks(struct data_rule *r, struct err *err)
     }
     JSON_FOR_EACH (action, actions) {
         JSON_FOR_EACH_MEMBER (m, action) {
-            struct json *one = json_object(&r->arena);
+            struct json *one = json_object(&r->reading);
             json_set_n(one, str_n(m->key, m->key_n), m->value);
             int rc = sink_open(r->data, r->id, i++, one, &r->sinks[r->n_sinks], err);
             if (rc < 0) {
@@ -239,12 +265,16 @@ int data_rule_start(struct data_rule *r, struct err *err)
     if (r->state == RULE_WAITING) {
         return 0;
     }
-    int rc = r->rule ? 0 : plan_rule(r, err);
+    bool outer;
+    int rc = begin_reading(r, &outer, err);
+    rc = rc < 0 || r->rule ? rc : plan_rule(r, err);
     if (rc < 0) {
         told(r, RULE_FAILED, err->text);
-        return rc;
+    } else {
+        rc = r->schedule ? rule_schedule_start(r, err) : data_rule_run(r, err);
     }
-    return r->schedule ? rule_schedule_start(r, err) : data_rule_run(r, err);
+    end_reading(r, outer);
+    return rc;
 }
 
 int data_rule_run(struct data_rule *r, struct err *err)
@@ -252,7 +282,9 @@ int data_rule_run(struct data_rule *r, struct err *err)
     if (r->state == RULE_RUNNING) {
         return 0;
     }
-    int rc = open_sinks(r, err);
+    bool outer;
+    int rc = begin_reading(r, &outer, err);
+    rc = rc < 0 ? rc : open_sinks(r, err);
     if (rc == 0) {
         checkpoint_load(r);
         rc = rule_start(r->rule, err);
@@ -260,11 +292,13 @@ int data_rule_run(struct data_rule *r, struct err *err)
     if (rc < 0) {
         close_sinks(r);
         told(r, RULE_FAILED, err->text);
+        end_reading(r, outer);
         return rc;
     }
     told(r, RULE_RUNNING, NULL);
     r->started = wall_now();
     checkpoint_start(r);
+    end_reading(r, outer);
     data_turn(r->data);
     return 0;
 }
@@ -307,7 +341,6 @@ static void load_broken(struct data *d, struct str id, struct str text, const st
     if (!r) {
         return;
     }
-    (void)json_parse(&r->arena, text, NULL, &r->json, NULL); /* shown as text in any case */
     r->id = mem_strndup(id.p, id.n);
     r->text = mem_strndup(text.p, text.n);
     told(r, RULE_FAILED, err->text);
