@@ -39,11 +39,12 @@ enum {
 };
 
 enum kind_sync {
-    KIND_SYNC_NONE, /* stays where it is */
-    KIND_SYNC_ALL,  /* every child has it */
-    KIND_SYNC_NODE, /* the child whose name is at sync_path */
-    KIND_SYNC_REF,  /* a child that holds an object which refers to it */
-    KIND_SYNC_POOL, /* the children of a pool */
+    KIND_SYNC_NONE,     /* stays where it is */
+    KIND_SYNC_ALL,      /* every child has it */
+    KIND_SYNC_NODE,     /* the child whose name is at sync_path */
+    KIND_SYNC_REF,      /* a child that holds an object which refers to it */
+    KIND_SYNC_POOL,     /* the children of a pool */
+    KIND_SYNC_SELECTOR, /* the children that spec.nodeName and spec.nodeSelector name */
 };
 
 /* What fills a table cell: the value at the column's path, or a function of table_*.c. */

@@ -234,3 +234,21 @@ struct json *cell_hpa_targets(const struct cell_input *in)
     return n > 2 ? json_printf(in->arena, "%s + %zu more...", all ? all : "", n - 2)
                  : cell_text(in, all);
 }
+
+/* ---- what nodes run by themselves: streams, tables, rules ---- */
+
+struct json *cell_placed_ready(const struct cell_input *in)
+{
+    return json_printf(in->arena, "%lld/%lld",
+                       (long long)json_path_i64(in->obj, "status.summary.ready", 0),
+                       (long long)json_path_i64(in->obj, "status.summary.desired", 0));
+}
+
+struct json *cell_placed_nodes(const struct cell_input *in)
+{
+    const char *name = json_path_cstr(in->obj, "spec.nodeName", "");
+    const struct json *labels = json_path(in->obj, "spec.nodeSelector");
+    return *name                  ? json_string(in->arena, name)
+           : json_len(labels) > 0 ? cell_labels(in, labels)
+                                  : json_string(in->arena, "<all>");
+}

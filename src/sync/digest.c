@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "placed.h"
 
 #define HASH_DEPTH LIMIT_JSON_DEPTH
 
@@ -79,7 +80,7 @@ int64_t digest_hash(const struct json *j)
 
 bool digest_owns_status(struct str key)
 {
-    return str_starts(key, "pods/") || str_starts(key, "nodes/");
+    return str_starts(key, "pods/") || str_starts(key, "nodes/") || placed_key(key);
 }
 
 int64_t digest_strip(struct json *obj)

@@ -16,8 +16,10 @@
  *   {"type":"BOOKMARK"}                                           you have everything now
  *
  * A tag names a version of what travels down. Pods and Nodes have their status written by the
- * child, so their tag is a hash of everything else, and a status that went up does not come back as
- * an echo; the tag of other kinds is the parent's revision.
+ * child, and of the status of streams, tables and rules the child owns its entry (placed.h), so
+ * their tag is a hash of everything else, and a status that went up does not come back as an echo;
+ * the tag of other kinds is the parent's revision. The hash of a status is that of the whole, or of
+ * the own entry.
  */
 #ifndef SYNC_DIGEST_H
 #define SYNC_DIGEST_H

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "io/loop.h"
 #include "net/http_client.h"
+#include "placed.h"
 
 #define IN_FLIGHT_MAX 8
 #define SCAN_MAX 64
@@ -94,12 +95,34 @@ static struct json *status_patch(struct arena *a, const struct send *s, const st
     return patch;
 }
 
+/* Of a stream, table or rule goes up what this node tells: the parent puts the status together. */
+static int make_report(struct send *s, struct arena *a, const struct json *object,
+                       struct request *q)
+{
+    const struct json *entry =
+        placed_entry(json_get(object, "status"), replica_node(s->lane->replica));
+    struct json *body = json_object(a);
+    if (!entry) {
+        return -E_NOENT;
+    }
+    q->method = "POST";
+    q->path = "/selvedge/v1/report";
+    q->type = "application/json";
+    json_set_str(body, "key", s->object_key);
+    json_set_str(body, "uid", s->uid);
+    json_set(body, "entry", json_clone(a, entry));
+    return json_print(&q->body, body);
+}
+
 static int make_status(struct send *s, struct arena *a, struct request *q)
 {
     struct store *store = replica_store(s->lane->replica);
     struct json *object = parse_value(a, store_get(store, str_of(s->object_key)));
     if (!object) {
         return -E_NOENT;
+    }
+    if (placed_key(str_of(s->object_key))) {
+        return make_report(s, a, object, q);
     }
     q->method = s->create ? "POST" : "PATCH";
     q->path = s->create ? "/api/v1/nodes" : object_path(a, s->object_key, "/status");

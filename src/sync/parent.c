@@ -12,6 +12,7 @@ static const struct {
     {"/selvedge/v1/ca", SERVER_ROUTE_ANONYMOUS, parent_ca_route},
     {"/selvedge/v1/join", 0, parent_join_route},
     {"/selvedge/v1/renew", SERVER_ROUTE_ANONYMOUS, parent_renew_route},
+    {"/selvedge/v1/report", 0, parent_report_route},
     {"/selvedge/v1/sync", 0, conn_route},
     {"/selvedge/v1/tunnel", 0, parent_tunnel_route},
 };

@@ -5,12 +5,15 @@
  *   POST /selvedge/v1/join     bootstrap token; {"node","csr"}   -> {"certificate","ca"}
  *   GET  /selvedge/v1/ca       anybody                           -> {"ca"}
  *   POST /selvedge/v1/renew    node certificate (may be expired); {"csr"} -> {"certificate","ca"}
+ *   POST /selvedge/v1/report   node certificate; {"key","uid","entry"}: what it tells of a stream,
+ *                              table or rule (placed.h)
  *   POST /selvedge/v1/sync     node certificate; digest.h
  *   GET  /selvedge/v1/tunnel   node certificate; net/tunnel.h
  *
  * One watcher of the store serves all nodes: a change of a pod costs its node, a change of a config
- * map the nodes that refer to it. Each heartbeat renews the node's Lease. A node that connects anew
- * replaces its older connection. Loop thread only.
+ * map the nodes that refer to it, a change of a stream, table or rule the nodes that it names. Each
+ * heartbeat renews the node's Lease. A node that connects anew replaces its older connection. Loop
+ * thread only.
  */
 #ifndef SYNC_PARENT_H
 #define SYNC_PARENT_H

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shared watcher of the parent's side: which pods belong to which node, and who wants to hear
- * of a change. It reads the store's watches of nine resources; the order between resources is
+ * of a change. It reads the store's watches of twelve resources; the order between resources is
  * restored where it matters by draining all of them before a stream begins (parent_sync.c).
  */
 #include "base/log.h"
 #include "parent_private.h"
+#include "placed.h"
 
 static const struct {
     const char *prefix;
@@ -17,7 +18,10 @@ static const struct {
                                {"persistentvolumeclaims/"},
                                {"runtimeclasses.node.k8s.io/"},
                                {"nodes/"},
-                               {"pods/"}};
+                               {"pods/"},
+                               {"streams.data.selvedge.dev/"},
+                               {"tables.data.selvedge.dev/"},
+                               {"rules.data.selvedge.dev/"}};
 
 /* The value of spec.nodeName, in the arena; NULL when the pod has no node. */
 static const char *node_of(struct arena *a, struct store_item *item)
@@ -71,8 +75,9 @@ static void node_event(struct sync_parent *p, struct store_item *item, bool dele
     (void)str_rcut(key, '/', &resource, &name); /* "nodes//NAME" */
     struct sync_node *n = map_get(&p->nodes, name);
     if (n && n->conn) {
-        conn_node_changed(n->conn, item->bytes, deleted ? NULL : item);
+        conn_object_changed(n->conn, item->bytes, deleted ? NULL : item);
     }
+    parent_placed_node(p, name, deleted ? NULL : item);
 }
 
 static void dispatch(struct sync_parent *p, struct store_event *ev)
@@ -87,21 +92,50 @@ static void dispatch(struct sync_parent *p, struct store_event *ev)
         }
     } else if (str_starts(key, "nodes/")) {
         node_event(p, ev->item, deleted);
+    } else if (placed_key(key)) {
+        parent_placed_event(p, ev->item, deleted);
     } else {
         conn_ref_changed(p, ev->item->bytes, deleted ? NULL : ev->item, ev->rev);
     }
 }
 
-static void list_pods(struct sync_parent *p)
+static void list_each(struct sync_parent *p, const char *prefix,
+                      void (*fn)(struct sync_parent *p, struct store_item *item))
 {
     struct store_list l = {0};
-    struct store_list_opts opts = {.prefix = STR_LIT("pods/")};
+    struct store_list_opts opts = {.prefix = str_of(prefix)};
     if (store_list(p->store, &opts, &l) == 0) {
         for (size_t i = 0; i < l.n; i++) {
-            pod_put(p, l.items[i], false);
+            fn(p, l.items[i]);
         }
     }
     store_list_fini(&l);
+}
+
+static void list_pod(struct sync_parent *p, struct store_item *item)
+{
+    pod_put(p, item, false);
+}
+
+static void list_node(struct sync_parent *p, struct store_item *item)
+{
+    struct str name, resource;
+    (void)str_rcut(store_item_key(item), '/', &resource, &name); /* "nodes//NAME" */
+    parent_placed_node(p, name, item);
+}
+
+static void list_placed(struct sync_parent *p, struct store_item *item)
+{
+    parent_placed_event(p, item, false);
+}
+
+static void list_all(struct sync_parent *p)
+{
+    list_each(p, "pods/", list_pod);
+    list_each(p, "nodes/", list_node);
+    for (size_t i = 0; i < PLACED_KINDS; i++) {
+        list_each(p, placed_prefixes[i], list_placed);
+    }
 }
 
 static void on_ready(struct store_watch *w, void *arg)
@@ -144,7 +178,8 @@ static void restart(struct sync_parent *p)
     conn_abort_all(p);
     close_watches(p);
     forget_pods(p);
-    list_pods(p);
+    parent_placed_forget(p);
+    list_all(p);
     if (open_watches(p) < 0) {
         log_error("sync: cannot watch the store: out of memory");
     }
@@ -177,7 +212,8 @@ static void drain_task(void *arg)
 int parent_index_open(struct sync_parent *p, struct err *err)
 {
     io_task_init(&p->drain, drain_task, p);
-    list_pods(p);
+    parent_placed_open(p);
+    list_all(p);
     int rc = open_watches(p);
     return rc < 0 ? err_set(err, rc, "watch the store: %s", err_text(rc)) : 0;
 }
@@ -186,4 +222,5 @@ void parent_index_close(struct sync_parent *p)
 {
     io_task_cancel(&p->drain);
     close_watches(p);
+    parent_placed_close(p);
 }

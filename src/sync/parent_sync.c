@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "parent_private.h"
+#include "placed.h"
 
 #define QUEUE_HIGH ((ssize_t)256 << 10)
 #define RENEW_MIN_US 200000
@@ -29,9 +30,9 @@ struct want {
     struct conn *conn;
     struct store_item *item; /* newest state; NULL: it does not exist */
     int64_t rev;             /* newest revision seen */
-    int refs;                /* how many pods need it; 1 for pods and the Node, 0: not wanted */
-    bool has;                /* the node has it: as uid and tag say */
-    bool wants_status;       /* the node must send its status again */
+    int refs;          /* how many pods need it; 1 for what is the node's own; 0: not wanted */
+    bool has;          /* the node has it: as uid and tag say */
+    bool wants_status; /* the node must send its status again */
     char uid[64];
     int64_t tag;
     char **needs; /* of a pod: keys, NULL-terminated, one heap block each */
@@ -261,7 +262,7 @@ void conn_pod_changed(struct conn *c, const char *key, struct store_item *item)
     loop_defer(c->parent->loop, &c->pump);
 }
 
-void conn_node_changed(struct conn *c, const char *key, struct store_item *item)
+void conn_object_changed(struct conn *c, const char *key, struct store_item *item)
 {
     struct want *w = c->state == CONN_LIVE ? want_get(c, key) : NULL;
     if (w) {
@@ -300,7 +301,7 @@ static void make_event(struct want *w, struct json *obj, struct digest_event *e)
                                .uid = uid,
                                .tag = owns_status ? hash : w->item->rev,
                                .object = obj};
-    if (known && owns_status) {
+    if (owns_status && (known || placed_key(str_of(w->key)))) {
         (void)json_del(obj, "status"); /* absent is fine */
     }
 }
@@ -389,6 +390,12 @@ static void take_digest(struct conn *c, struct arena *a, struct digest_entry *li
         w->has = true;
         w->tag = list[i].tag;
         (void)cstr_copy(w->uid, sizeof(w->uid), list[i].uid);
+        if (placed_key(str_of(list[i].key))) {
+            w->wants_status =
+                list[i].status &&
+                list[i].status != parent_placed_hash(c->parent, list[i].key, c->node->name);
+            continue;
+        }
         struct store_item *it =
             list[i].status ? store_get(c->parent->store, str_of(list[i].key)) : NULL;
         struct json *obj = NULL;
@@ -398,12 +405,18 @@ static void take_digest(struct conn *c, struct arena *a, struct digest_entry *li
     }
 }
 
+static void want_placed(void *arg, const char *key, struct store_item *item)
+{
+    conn_object_changed(arg, key, item);
+}
+
 static void want_everything(struct conn *c)
 {
     struct sync_parent *p = c->parent;
     char node_key[300];
     (void)snprintf(node_key, sizeof(node_key), "nodes//%s", c->node->name);
-    conn_node_changed(c, node_key, store_get(p->store, str_of(node_key)));
+    conn_object_changed(c, node_key, store_get(p->store, str_of(node_key)));
+    parent_placed_each(p, c->node->name, want_placed, c);
     MAP_FOR_EACH (slot, &c->node->pods) {
         struct store_item *item = store_get(p->store, str_of(slot->key));
         if (item) {

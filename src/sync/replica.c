@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "io/loop.h"
+#include "placed.h"
 
 #define DEFAULT_GRACE_S 30
 
@@ -43,7 +44,10 @@ static const char *const resources[] = {"nodes/",
                                         "namespaces/",
                                         "persistentvolumeclaims/",
                                         "persistentvolumes/",
-                                        "runtimeclasses.node.k8s.io/"};
+                                        "runtimeclasses.node.k8s.io/",
+                                        "streams.data.selvedge.dev/",
+                                        "tables.data.selvedge.dev/",
+                                        "rules.data.selvedge.dev/"};
 
 static int load_events(struct replica *r)
 {
@@ -178,6 +182,16 @@ struct json *replica_get(struct replica *r, struct arena *a, const char *resourc
 
 /* ---- down ---- */
 
+/* 0: there is nothing to tell of. */
+static int64_t status_hash(const struct replica *r, struct str key, const struct json *status)
+{
+    if (placed_key(key)) {
+        const struct json *entry = placed_entry(status, r->node);
+        return entry ? digest_hash(entry) : 0;
+    }
+    return digest_owns_status(key) ? digest_hash(status) : 0;
+}
+
 void replica_digest(struct replica *r, struct buf *out)
 {
     size_t count = 0;
@@ -196,8 +210,7 @@ void replica_digest(struct replica *r, struct buf *out)
                 struct digest_entry e = {.key = l.items[k]->bytes,
                                          .uid = json_path_cstr(obj, "metadata.uid", ""),
                                          .tag = l.items[k]->origin};
-                e.status =
-                    digest_owns_status(str_of(e.key)) ? digest_hash(json_get(obj, "status")) : 0;
+                e.status = status_hash(r, str_of(e.key), json_get(obj, "status"));
                 digest_add(out, count++, &e);
             }
             arena_fini(&a);

@@ -30,8 +30,10 @@
 #include "store/store.h"
 #include "sync/digest.h"
 
-struct replica;
+struct api_user;
+struct http_exchange;
 struct io_loop;
+struct replica;
 
 /* store and loop are borrowed. */
 int replica_new(struct io_loop *loop, struct store *store, const char *node, struct replica **ret,
@@ -60,6 +62,10 @@ struct json *replica_get(struct replica *r, struct arena *a, const char *resourc
  * before. -E_NOENT: the object is gone or has another uid. */
 int replica_set_status(struct replica *r, const char *resource, const char *ns, const char *name,
                        const char *uid, const struct json *status, struct err *err);
+/* POST /selvedge/v1/report of the node's own API, arg is the replica: {"key","uid","entry"}, what
+ * the program that runs a stream, table or rule tells of it. Becomes the status here and goes up.
+ * Only for the administrator of the node (who has the socket). */
+void replica_report_route(void *arg, struct http_exchange *x, const struct api_user *user);
 /* Nothing of the pod is left on this machine: delete it at the parent and here. */
 int replica_pod_gone(struct replica *r, const char *ns, const char *name, const char *uid,
                      struct err *err);

@@ -55,6 +55,7 @@ static const struct role_def roles[] = {
                 NULL},
                {WRITE, "autoscaling", "horizontalpodautoscalers", NULL},
                {WRITE, "batch", "cronjobs,jobs", NULL},
+               {WRITE, "data.selvedge.dev", "rules,streams,tables", NULL},
                {WRITE, "extensions",
                 "daemonsets,deployments,deployments/rollback,deployments/scale,ingresses,"
                 "networkpolicies,replicasets,replicasets/scale,replicationcontrollers/scale",
@@ -82,6 +83,8 @@ static const struct role_def roles[] = {
                {READ, "autoscaling", "horizontalpodautoscalers,horizontalpodautoscalers/status",
                 NULL},
                {READ, "batch", "cronjobs,cronjobs/status,jobs,jobs/status", NULL},
+               {READ, "data.selvedge.dev",
+                "rules,rules/status,streams,streams/status,tables,tables/status", NULL},
                {READ, "extensions",
                 "daemonsets,daemonsets/status,deployments,deployments/scale,deployments/status,"
                 "ingresses,ingresses/status,networkpolicies,replicasets,replicasets/scale,"

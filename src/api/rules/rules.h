@@ -41,6 +41,8 @@ extern const struct strategy
     rules_job, rules_cron_job,
     /* certificates.c */
     rules_certificate_request,
+    /* data.c */
+    rules_rule, rules_stream, rules_table,
     /* endpoints.c, service.c */
     rules_endpoints, rules_endpoint_slice, rules_service,
     /* flow.c */

@@ -37,7 +37,7 @@ void stream_free(struct engine_stream *s)
     mem_free(s);
 }
 
-static struct engine_stream *stream_blank(struct str name)
+static struct engine_stream *stream_blank(struct str scope, struct str name)
 {
     struct engine_stream *s = mem_zalloc(sizeof(*s));
     if (!s) {
@@ -47,17 +47,18 @@ static struct engine_stream *stream_blank(struct str name)
     list_init(&s->taps);
     shape_init(&s->shape);
     arena_init_small(&s->arena, 0);
-    s->name = mem_strndup(name.p, name.n);
+    s->name = mem_printf(STR_FMT "%s" STR_FMT, STR_ARG(scope), scope.n ? "/" : "", STR_ARG(name));
     if (!s->name || index_new(&s->index) < 0) {
         stream_free(s);
         return NULL;
     }
+    s->plain = s->name + (scope.n ? scope.n + 1 : 0);
     return s;
 }
 
 struct engine_stream *stream_new_hidden(struct engine *e, struct str name, struct err *err)
 {
-    struct engine_stream *s = stream_blank(name);
+    struct engine_stream *s = stream_blank(STR_NULL, name);
     (void)e;
     if (!s) {
         (void)err_sys(err, -E_NOMEM, "plan a sub-query");
@@ -111,7 +112,8 @@ static int read_options(struct engine_stream *s, struct err *err)
     return 0;
 }
 
-static int parse_definition(struct str ddl, struct engine_stream **ret, struct err *err)
+static int parse_definition(struct str scope, struct str ddl, struct engine_stream **ret,
+                            struct err *err)
 {
     struct arena a;
     struct ast_statement *st;
@@ -124,7 +126,7 @@ static int parse_definition(struct str ddl, struct engine_stream **ret, struct e
         arena_fini(&a);
         return rc;
     }
-    struct engine_stream *s = stream_blank(st->name);
+    struct engine_stream *s = stream_blank(scope, st->name);
     if (!s) {
         arena_fini(&a);
         return err_sys(err, -E_NOMEM, "define a stream");
@@ -212,8 +214,14 @@ static int replace(struct engine *e, struct engine_stream *old, struct engine_st
 
 int engine_define(struct engine *e, struct str ddl, bool replace_it, struct err *err)
 {
+    return engine_define_in(e, STR_NULL, ddl, replace_it, err);
+}
+
+int engine_define_in(struct engine *e, struct str scope, struct str ddl, bool replace_it,
+                     struct err *err)
+{
     struct engine_stream *s = NULL;
-    int rc = parse_definition(ddl, &s, err);
+    int rc = parse_definition(scope, ddl, &s, err);
     if (rc < 0) {
         return rc;
     }

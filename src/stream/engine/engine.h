@@ -43,6 +43,10 @@ void engine_free(struct engine *e);
  * `replace`, an existing one gets the new definition (its VERSION must be lexically greater where
  * both have one); rules that read it are planned anew. */
 int engine_define(struct engine *e, struct str ddl, bool replace, struct err *err);
+/* The same in a scope: the engine knows it as "scope/name", rules of the scope (rule_options) and
+ * its own text by its plain name. An empty scope is none. */
+int engine_define_in(struct engine *e, struct str scope, struct str ddl, bool replace,
+                     struct err *err);
 /* -E_NOENT; -E_CONFLICT with the names of the rules that read it. */
 int engine_drop(struct engine *e, struct str name, bool table, struct err *err);
 
@@ -83,6 +87,7 @@ struct rule_options {            /* zero-initialised: eKuiper's defaults */
     int64_t checkpoint_us;       /* checkpointInterval; 0 = 300 s */
     size_t memory_limit;         /* ours: memoryLimit, bytes; 0 = LIMIT_RULE_BYTES */
     const char *zone;            /* NULL = the engine's */
+    const char *scope;           /* where streams are looked up first; NULL or "" = nowhere */
 };
 
 /* Results: one emission is one batch (a window that fired, or the rows of one pushed batch that

@@ -49,6 +49,7 @@ struct engine_stream {
     struct engine *engine; /* NULL: hidden, the result of a sub-query */
     struct list link;
     char *name, *ddl;
+    const char *plain;                /* within name: what follows the scope */
     struct arena arena;               /* of the definition */
     struct ast_statement *definition; /* NULL: hidden */
     bool table, lookup;
@@ -95,6 +96,7 @@ struct pipeline {
 struct rule {
     struct engine *engine;
     char *id, *sql;
+    char *scope; /* NULL: none */
     struct rule_options opts;
     char *zone_name;
     struct zone *zone;

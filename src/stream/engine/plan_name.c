@@ -15,7 +15,7 @@ int plan_source(const struct planner *p, struct str name)
 {
     for (uint32_t i = 0; i < p->plan->n_sources; i++) {
         if (str_eq(p->plan->sources[i].name, name) ||
-            str_is(name, p->plan->sources[i].stream->name)) {
+            str_is(name, p->plan->sources[i].stream->plain)) {
             return (int)i;
         }
     }

@@ -33,7 +33,11 @@ static struct engine_stream *find_stream(void *arg, struct str name)
             }
         }
     }
-    return engine_stream(((struct scope *)arg)->rule->engine, name);
+    const struct rule *r = ((struct scope *)arg)->rule;
+    CLEANUP(mem_freep)
+    char *near = r->scope ? mem_printf("%s/" STR_FMT, r->scope, STR_ARG(name)) : NULL;
+    struct engine_stream *found = near ? engine_stream(r->engine, str_of(near)) : NULL;
+    return found ? found : engine_stream(r->engine, name);
 }
 
 static void pipeline_free(struct pipeline *p)
@@ -246,9 +250,10 @@ static int copy_options(struct rule *r, struct str id, struct str sql,
     r->id = mem_strndup(id.p, id.n);
     r->sql = mem_strndup(sql.p, sql.n);
     r->opts = *opts;
-    r->opts.zone = NULL;
+    r->opts.zone = r->opts.scope = NULL;
+    r->scope = opts->scope && *opts->scope ? mem_strdup(opts->scope) : NULL;
     r->eval.id = str_of(r->id ? r->id : "");
-    if (!r->id || !r->sql) {
+    if (!r->id || !r->sql || (opts->scope && *opts->scope && !r->scope)) {
         return err_sys(err, -E_NOMEM, "plan a rule");
     }
     int rc = opts->zone ? zone_load(opts->zone, &r->zone, err) : 0;
@@ -301,6 +306,7 @@ void rule_free(struct rule *r)
     zone_free(r->zone);
     mem_free(r->id);
     mem_free(r->sql);
+    mem_free(r->scope);
     mem_free(r);
 }
 
