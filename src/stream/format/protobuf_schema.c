@@ -3,10 +3,12 @@
 #include "protobuf_schema.h"
 
 #include "base/limits.h"
+#include "base/map.h"
 
 struct reader {
     struct arena *a;
     struct schema_message *messages; /* of all files */
+    struct map names;                /* full name -> struct schema_message */
     bool proto3;                     /* of the file that is read */
 };
 
@@ -114,7 +116,7 @@ static bool read_message(struct reader *rd, struct str scope, struct str bytes, 
     m->name = str_of(join_name(rd->a, scope, name));
     m->next = rd->messages;
     rd->messages = m;
-    bool ok = true;
+    bool ok = m->name.p && map_put(&rd->names, m->name, m, NULL) == 0;
     r = pb_reader_of(bytes);
     while (ok && pb_next(&r, &p) == 1) {
         if (p.number == 2) {
@@ -148,16 +150,6 @@ static bool read_file(struct reader *rd, struct str bytes)
     return ok;
 }
 
-static struct schema_message *find_message(struct reader *rd, struct str name)
-{
-    for (struct schema_message *m = rd->messages; m; m = m->next) {
-        if (str_eq(m->name, name)) {
-            return m;
-        }
-    }
-    return NULL;
-}
-
 static struct schema_message *find_last_part(struct reader *rd, struct str name)
 {
     struct schema_message *found = NULL;
@@ -185,7 +177,7 @@ static int resolve(struct reader *rd, struct err *err)
             if (name.n && name.p[0] == '.') {
                 name = str_n(name.p + 1, name.n - 1);
             }
-            f->message = find_message(rd, name);
+            f->message = map_get(&rd->names, name);
             if (!f->message) {
                 return err_set(err, -E_INVAL, "the schema lacks the message " STR_FMT,
                                STR_ARG(f->type_name));
@@ -195,32 +187,40 @@ static int resolve(struct reader *rd, struct err *err)
     return 0;
 }
 
-int schema_read(struct arena *a, struct str set, struct str message,
-                const struct schema_message **ret, struct err *err)
+static int read_set(struct reader *rd, struct str set, struct str message,
+                    const struct schema_message **ret, struct err *err)
 {
-    struct reader rd = {.a = a};
     struct pb_reader r = pb_reader_of(set);
     struct pb_field p;
     int rc;
     bool ok = true;
     while (ok && (rc = pb_next(&r, &p)) == 1) {
-        ok = p.number != 1 || read_file(&rd, p.bytes);
+        ok = p.number != 1 || read_file(rd, p.bytes);
     }
-    if (arena_failed(a)) {
+    if (arena_failed(rd->a)) {
         return err_set(err, -ENOMEM, "no memory for the schema");
     }
-    if (!ok || rc < 0 || !rd.messages) {
+    if (!ok || rc < 0 || !rd->messages) {
         return err_set(err, -E_INVAL, "the schema is no FileDescriptorSet");
     }
-    rc = resolve(&rd, err);
-    struct schema_message *found = find_message(&rd, message);
-    found = found ? found : find_last_part(&rd, message);
+    rc = resolve(rd, err);
+    struct schema_message *found = map_get(&rd->names, message);
+    found = found ? found : find_last_part(rd, message);
     if (rc == 0 && !found) {
         rc = err_set(err, -E_INVAL, "the schema has no message '" STR_FMT "'", STR_ARG(message));
     }
     if (rc == 0) {
         *ret = found;
     }
+    return rc;
+}
+
+int schema_read(struct arena *a, struct str set, struct str message,
+                const struct schema_message **ret, struct err *err)
+{
+    struct reader rd = {.a = a, .names = MAP_INIT};
+    int rc = read_set(&rd, set, message, ret, err);
+    map_fini(&rd.names, NULL);
     return rc;
 }
 
