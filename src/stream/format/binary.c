@@ -27,7 +27,6 @@ static int decode(struct decoder *d)
 }
 
 const struct decoder_ops decode_binary = {
-    .name = "binary",
     .size = sizeof(struct decoder),
     .decode = decode,
 };
@@ -46,7 +45,6 @@ static int encode(struct encoder *e, uint32_t first, uint32_t n, bool array, str
 }
 
 const struct encoder_ops encode_binary = {
-    .name = "binary",
     .size = sizeof(struct encoder),
     .encode = encode,
 };

@@ -3,44 +3,16 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "decoder_private.h"
-
-static const struct decoder_ops *const formats[] = {&decode_batch,     &decode_binary,
-                                                    &decode_delimited, &decode_json,
-                                                    &decode_protobuf,  &decode_urlencoded};
-
-static const struct decoder_ops *find_format(struct str name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-        if (str_iis(name.n ? name : STR_LIT("json"), formats[i]->name)) {
-            return formats[i];
-        }
-    }
-    return NULL;
-}
-
-static bool copy_option(struct str *s)
-{
-    s->p = s->n ? mem_strndup(s->p, s->n) : NULL;
-    return s->n == 0 || s->p;
-}
-
-static bool copy_options(struct format_options *o, const struct format_options *from)
-{
-    *o = *from;
-    o->format = STR_NULL;
-    bool ok = copy_option(&o->schema);
-    ok = copy_option(&o->message) && ok;
-    ok = copy_option(&o->timestamp) && ok;
-    return copy_option(&o->timestamp_format) && ok;
-}
+#include "registry.h"
 
 int decoder_new(const struct format_options *opts, const struct shape *shape, struct decoder **ret,
                 struct err *err)
 {
-    const struct decoder_ops *ops = find_format(opts->format);
-    if (!ops) {
-        return err_set(err, -E_INVAL, "format " STR_FMT " is not supported", STR_ARG(opts->format));
+    const struct format_entry *format = format_find(opts->format, err);
+    if (!format) {
+        return -E_INVAL;
     }
+    const struct decoder_ops *ops = format->decode;
     struct decoder *d = mem_zalloc(ops->size);
     if (!d) {
         return err_set(err, -ENOMEM, "no memory for a decoder");
@@ -48,7 +20,7 @@ int decoder_new(const struct format_options *opts, const struct shape *shape, st
     d->ops = ops;
     d->shape = shape;
     fill_init(&d->fill, &d->opts, shape);
-    int rc = copy_options(&d->opts, opts) ? 0 : err_set(err, -ENOMEM, "no memory for a decoder");
+    int rc = format_options_copy(&d->opts, opts, err);
     if (rc == 0 && ops->init) {
         rc = ops->init(d, err);
     }
@@ -69,10 +41,7 @@ void decoder_free(struct decoder *d)
         d->ops->fini(d);
     }
     fill_fini(&d->fill);
-    mem_free((char *)d->opts.schema.p);
-    mem_free((char *)d->opts.message.p);
-    mem_free((char *)d->opts.timestamp.p);
-    mem_free((char *)d->opts.timestamp_format.p);
+    format_options_fini(&d->opts);
     mem_free(d);
 }
 

@@ -19,7 +19,6 @@ struct decoder {
 
 /* A format. The framework allocates `size` bytes, which begin with struct decoder. */
 struct decoder_ops {
-    const char *name; /* lower case */
     size_t size;
     int (*init)(struct decoder *d, struct err *err); /* NULL = nothing to do */
     void (*fini)(struct decoder *d);                 /* also after a failed init */

@@ -292,7 +292,6 @@ static int decode(struct decoder *d)
 }
 
 const struct decoder_ops decode_delimited = {
-    .name = "delimited",
     .size = sizeof(struct delimited_decoder),
     .init = init,
     .fini = fini,

@@ -145,7 +145,6 @@ static int encode(struct encoder *e, uint32_t first, uint32_t n, bool array, str
 }
 
 const struct encoder_ops encode_delimited = {
-    .name = "delimited",
     .size = sizeof(struct delimited_encoder),
     .init = init,
     .fini = fini,

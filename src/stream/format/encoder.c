@@ -2,46 +2,22 @@
 /* The frame of all encoders; see format.h. */
 #include "base/mem.h"
 #include "encoder_private.h"
-
-static const struct encoder_ops *const formats[] = {&encode_batch,     &encode_binary,
-                                                    &encode_delimited, &encode_json,
-                                                    &encode_protobuf,  &encode_urlencoded};
-
-static const struct encoder_ops *find_format(struct str name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-        if (str_iis(name.n ? name : STR_LIT("json"), formats[i]->name)) {
-            return formats[i];
-        }
-    }
-    return NULL;
-}
-
-static bool copy_option(struct str *s)
-{
-    s->p = s->n ? mem_strndup(s->p, s->n) : NULL;
-    return s->n == 0 || s->p;
-}
+#include "registry.h"
 
 int encoder_new(const struct format_options *opts, struct encoder **ret, struct err *err)
 {
-    const struct encoder_ops *ops = find_format(opts->format);
-    if (!ops) {
-        return err_set(err, -E_INVAL, "format " STR_FMT " is not supported", STR_ARG(opts->format));
+    const struct format_entry *format = format_find(opts->format, err);
+    if (!format) {
+        return -E_INVAL;
     }
+    const struct encoder_ops *ops = format->encode;
     struct encoder *e = mem_zalloc(ops->size);
     if (!e) {
         return err_set(err, -ENOMEM, "no memory for an encoder");
     }
     e->ops = ops;
-    e->opts = (struct format_options){.delimiter = opts->delimiter,
-                                      .header = opts->header,
-                                      .schema = opts->schema,
-                                      .message = opts->message};
     arena_init(&e->scratch, 0);
-    bool copied = copy_option(&e->opts.schema);
-    copied = copy_option(&e->opts.message) && copied;
-    int rc = copied ? 0 : err_set(err, -ENOMEM, "no memory for an encoder");
+    int rc = format_options_copy(&e->opts, opts, err);
     if (rc == 0 && ops->init) {
         rc = ops->init(e, err);
     }
@@ -62,8 +38,7 @@ void encoder_free(struct encoder *e)
         e->ops->fini(e);
     }
     arena_fini(&e->scratch);
-    mem_free((char *)e->opts.schema.p);
-    mem_free((char *)e->opts.message.p);
+    format_options_fini(&e->opts);
     mem_free(e);
 }
 

@@ -15,7 +15,6 @@ struct encoder {
 
 /* A format. The framework allocates `size` bytes, which begin with struct encoder. */
 struct encoder_ops {
-    const char *name;
     size_t size;
     int (*init)(struct encoder *e, struct err *err); /* NULL = nothing to do */
     void (*fini)(struct encoder *e);                 /* also after a failed init */

@@ -349,7 +349,6 @@ static int decode(struct decoder *d)
 }
 
 const struct decoder_ops decode_batch = {
-    .name = "batch",
     .size = sizeof(struct decoder),
     .decode = decode,
 };

@@ -173,7 +173,6 @@ static int encode(struct encoder *e, uint32_t first, uint32_t n, bool array, str
 }
 
 const struct encoder_ops encode_batch = {
-    .name = "batch",
     .size = sizeof(struct encoder),
     .encode = encode,
 };

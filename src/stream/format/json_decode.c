@@ -362,7 +362,6 @@ static int decode(struct decoder *d)
 }
 
 const struct decoder_ops decode_json = {
-    .name = "json",
     .size = sizeof(struct json_decoder),
     .init = init,
     .fini = fini,

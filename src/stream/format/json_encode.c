@@ -135,7 +135,6 @@ static int encode(struct encoder *e, uint32_t first, uint32_t n, bool array, str
 }
 
 const struct encoder_ops encode_json = {
-    .name = "json",
     .size = sizeof(struct json_encoder),
     .fini = fini,
     .encode = encode,

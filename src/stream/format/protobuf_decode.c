@@ -317,7 +317,6 @@ static int decode(struct decoder *d)
 }
 
 const struct decoder_ops decode_protobuf = {
-    .name = "protobuf",
     .size = sizeof(struct protobuf_decoder),
     .init = init,
     .fini = fini,

@@ -202,7 +202,6 @@ static int encode(struct encoder *e, uint32_t first, uint32_t n, bool array, str
 }
 
 const struct encoder_ops encode_protobuf = {
-    .name = "protobuf",
     .size = sizeof(struct protobuf_encoder),
     .init = init,
     .fini = fini,

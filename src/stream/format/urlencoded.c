@@ -113,7 +113,6 @@ static int decode(struct decoder *d)
 }
 
 const struct decoder_ops decode_urlencoded = {
-    .name = "urlencoded",
     .size = sizeof(struct decoder),
     .init = init,
     .decode = decode,
@@ -159,7 +158,6 @@ static int encode(struct encoder *e, uint32_t first, uint32_t n, bool array, str
 }
 
 const struct encoder_ops encode_urlencoded = {
-    .name = "urlencoded",
     .size = sizeof(struct encoder),
     .encode = encode,
 };
