@@ -164,7 +164,8 @@ struct value value_from_json(struct arena *a, const struct json *j);
 int value_print_json(struct buf *out, const struct value *v);
 /* As an expression would write it or as concat() does: text bare, numbers bare, others as JSON. */
 int value_print_text(struct buf *out, const struct value *v);
-/* Shortest decimal text of a float that reads back the same; writes at most 32 bytes. */
+size_t value_print_int(char out[24], int64_t i);
+/* Shortest decimal text of a finite float that reads back the same; writes at most 32 bytes. */
 size_t value_print_float(char out[32], double f);
 
 #endif

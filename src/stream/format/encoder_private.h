@@ -49,8 +49,6 @@ void writer_begin(struct writer *w, struct buf *out);
 void writer_end(struct writer *w); /* commits what was written */
 
 #define WRITER_NUMBER 32 /* room that a number needs */
-char *writer_int(char *at, int64_t i);
-char *writer_float(char *at, double f); /* as value_print_float(); NaN and infinities are null */
 
 /* The JSON of a value, nested containers included; false when memory is short. */
 bool writer_json(struct writer *w, const struct value *v);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing numbers, texts and JSON fast; see encoder_private.h. */
+/* Writing texts and JSON fast; see encoder_private.h. */
 #include <math.h>
 #include <string.h>
 
@@ -32,87 +32,6 @@ bool writer_grow(struct writer *w, size_t n)
 {
     writer_end(w);
     return reserve(w, n + ROOM);
-}
-
-/* ---- numbers ---- */
-
-static const char pairs[201] = "00010203040506070809101112131415161718192021222324"
-                               "25262728293031323334353637383940414243444546474849"
-                               "50515253545556575859606162636465666768697071727374"
-                               "75767778798081828384858687888990919293949596979899";
-
-static char *write_unsigned(char *at, uint64_t u)
-{
-    char text[20];
-    char *p = text + sizeof(text);
-    while (u >= 100) {
-        p -= 2;
-        memcpy(p, pairs + u % 100 * 2, 2);
-        u /= 100;
-    }
-    if (u >= 10) {
-        p -= 2;
-        memcpy(p, pairs + u * 2, 2);
-    } else {
-        *--p = (char)('0' + u);
-    }
-    size_t n = (size_t)(text + sizeof(text) - p);
-    memcpy(at, p, n);
-    return at + n;
-}
-
-char *writer_int(char *at, int64_t i)
-{
-    if (i < 0) {
-        *at++ = '-';
-        return write_unsigned(at, 0 - (uint64_t)i);
-    }
-    return write_unsigned(at, (uint64_t)i);
-}
-
-/* Floats of few decimals, as sensors give them: the first d for which m / 10^d with an integer m is
- * the float has the fewest digits, as m < 2^53 and 10^d are exact. */
-#define DECIMALS_MAX 6
-#define FLOAT_PLAIN_MAX 1e9
-
-static char *write_decimals(char *at, double f)
-{
-    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
-    static const uint64_t whole[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
-    double x = fabs(f);
-    if (!(x < FLOAT_PLAIN_MAX)) {
-        return NULL;
-    }
-    for (int d = 1; d <= DECIMALS_MAX; d++) {
-        uint64_t m = (uint64_t)(x * powers[d] + 0.5);
-        if ((double)m / powers[d] != x) {
-            continue;
-        }
-        uint64_t part = m % whole[d];
-        if (part == 0) { /* no decimals at all */
-            return NULL;
-        }
-        if (f < 0) {
-            *at++ = '-';
-        }
-        at = write_unsigned(at, m / whole[d]);
-        *at = '.';
-        for (int k = d; k > 0; k--, part /= 10) {
-            at[k] = (char)('0' + part % 10);
-        }
-        return at + d + 1;
-    }
-    return NULL;
-}
-
-char *writer_float(char *at, double f)
-{
-    if (!isfinite(f)) {
-        memcpy(at, "null", 4);
-        return at + 4;
-    }
-    char *end = write_decimals(at, f);
-    return end ? end : at + value_print_float(at, f);
 }
 
 /* ---- texts ---- */
@@ -213,13 +132,16 @@ bool writer_json(struct writer *w, const struct value *v)
         if (!writer_need(w, WRITER_NUMBER)) {
             return false;
         }
-        w->at = writer_int(w->at, v->i);
+        w->at += value_print_int(w->at, v->i);
         return true;
     case VALUE_FLOAT:
+        if (!isfinite(v->f)) {
+            return write_word(w, "null", 4);
+        }
         if (!writer_need(w, WRITER_NUMBER)) {
             return false;
         }
-        w->at = writer_float(w->at, v->f);
+        w->at += value_print_float(w->at, v->f);
         return true;
     case VALUE_BOOL:
         return v->b ? write_word(w, "true", 4) : write_word(w, "false", 5);
