@@ -28,9 +28,15 @@ struct engine_options {
     const char *zone; /* time zone for natural time and formats; NULL = UTC */
     /* A rule could not compute something: which event and why; it goes on. May be NULL. */
     void (*on_error)(void *arg, struct rule *r, const struct err *err);
+    /* An event came so late that no window of the rule takes it, of a rule with `late_events`; the
+     * event lives until the callback returns. May be NULL. */
+    void (*on_late)(void *arg, struct rule *r, const struct value *event);
     /* A stream got its first rule (start the source) or lost its last (stop it). May be NULL. */
     void (*on_use)(void *arg, struct engine_stream *s, bool used);
     void *arg;
+    /* The schemas that SCHEMAID names (stream/format/format.h); NULL = there are none. */
+    schema_find_fn *find_schema;
+    void *schema_arg;
 };
 
 int engine_new(const struct engine_options *opts, int64_t now_us, struct engine **ret,
@@ -49,6 +55,10 @@ int engine_define_in(struct engine *e, struct str scope, struct str ddl, bool re
                      struct err *err);
 /* -E_NOENT; -E_CONFLICT with the names of the rules that read it. */
 int engine_drop(struct engine *e, struct str name, bool table, struct err *err);
+
+/* A schema has a new text: its streams decode by it. When one of them cannot, all stay with the old
+ * one and err names it. */
+int engine_schema_changed(struct engine *e, struct str schema, struct err *err);
 
 struct engine_stream *engine_stream(struct engine *e, struct str name); /* NULL = there is none */
 const char *engine_stream_name(const struct engine_stream *s);
@@ -81,6 +91,7 @@ struct rule_options {            /* zero-initialised: eKuiper's defaults */
     int64_t late_tolerance_us;   /* lateTolerance */
     int64_t idle_timeout_us;     /* ours: idleTimeout */
     int64_t allowed_lateness_us; /* ours: allowedLateness: windows are corrected */
+    bool late_events;            /* ours: lateTopic: on_late tells what is later still */
     bool send_error;             /* sendError: errors are results {"error": "..."} */
     bool send_nil;               /* sendNilField */
     uint32_t qos;                /* 0, 1 at least once, 2 exactly once */
@@ -107,6 +118,8 @@ bool rule_running(const struct rule *r);
 const char *rule_id(const struct rule *r);
 /* The i-th stream or table that it reads, in order of FROM and JOIN; NULL beyond the last. */
 const char *rule_stream(const struct rule *r, uint32_t i);
+/* While set, events of the stream pass the rule by: of a source that was wound back for others. */
+void rule_skip(struct rule *r, const struct engine_stream *s, bool skip);
 /* Plan as text, one operator a line, indented, as eKuiper's explain. */
 int rule_explain(const struct rule *r, struct buf *out);
 /* Counts and times of each operator, as an object: in, out, errors, us, bytes. */

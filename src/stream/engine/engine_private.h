@@ -7,6 +7,7 @@
  *   plan*.c        from a statement to a plan
  *   rule.c         life of a rule, checkpoints, status
  *   rule_rows.c    rows in: analytic functions, filter, projection as columns, windows
+ *   rule_time.c    timers, event time, late rows, time out of sub-queries
  *   rule_match.c   MATCH_RECOGNIZE
  *   rule_result.c  results of windows: having, unnest, order, limit, projection
  *   index*.c       which rules want which rows
@@ -43,6 +44,7 @@ struct tap {
     struct pipeline *pipeline;
     struct engine_stream *stream;
     uint32_t source;
+    bool skip; /* rule_skip() */
 };
 
 struct engine_stream {
@@ -86,8 +88,10 @@ struct pipeline {
     struct match *match;                 /* of MATCH_RECOGNIZE, else NULL */
     struct match_results *match_results; /* rule_match.c: while the matcher runs */
     struct watermark *watermark;         /* NULL in processing time */
+    int64_t reached_us; /* in event time: nothing earlier comes out; INT64_MIN = not known */
     struct analytic_state *analytics;    /* rule_analytic.c */
     struct wheel_timer timer;
+    uint64_t late; /* rows that no window took for their lateness */
     struct op_count op_analytic, op_filter, op_window, op_project;
     bool running;
     bool indexed; /* the index knows the filter: what it calls exact has passed it */
@@ -144,8 +148,12 @@ int pipeline_restore(struct pipeline *p, struct err *err);
 /* Rows for a tap; exact: the filter is known to hold for all of sel. */
 int pipeline_take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
                   bool exact);
-int pipeline_arm(struct pipeline *p); /* the timer of its window */
-int pipeline_time(struct pipeline *p, int64_t now_us);
+/* The same when they are in order of time. */
+int pipeline_rows(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                  bool exact);
+/* WHERE before the window: leaves in sel what meets it. */
+int pipeline_filter(struct pipeline *p, struct batch *b, const struct column *computed,
+                    struct selection *sel);
 /* What goes out: to the rule's callback or to a hidden stream. Takes the batch. */
 int pipeline_emit(struct pipeline *p, struct batch *out, bool single,
                   const struct window_range *range);
@@ -156,6 +164,12 @@ bool pipeline_drops_null(const struct pipeline *p, uint32_t field);
 void pipeline_error(struct pipeline *p, const char *clause, const struct err *err);
 int pipeline_open(struct pipeline *p, struct err *err);
 void pipeline_close(struct pipeline *p);
+
+/* ---- rule_time.c ---- */
+
+int pipeline_arm(struct pipeline *p); /* the timer of its window */
+int pipeline_time(struct pipeline *p, int64_t now_us);
+int pipeline_watermark_open(struct pipeline *p, struct err *err);
 
 /* ---- rule_match.c ---- */
 

@@ -410,6 +410,18 @@ void rule_failed(struct rule *r, const struct err *err)
 
 /* ---- looks ---- */
 
+void rule_skip(struct rule *r, const struct engine_stream *s, bool skip)
+{
+    for (struct list *at = r->pipelines.next; at != &r->pipelines; at = at->next) {
+        struct pipeline *p = CONTAINER_OF(at, struct pipeline, link);
+        for (uint32_t i = 0; p->taps && i < p->plan->n_sources; i++) {
+            if (p->taps[i].stream == s) {
+                p->taps[i].skip = skip;
+            }
+        }
+    }
+}
+
 bool rule_running(const struct rule *r)
 {
     return r->running;
@@ -458,6 +470,8 @@ struct json *rule_status(const struct rule *r, struct arena *a)
 {
     struct json *o = json_object(a);
     unsigned at = 2;
+    uint64_t late = 0, left_out = 0;
+    bool ordered = false;
     for (struct list *l = r->pipelines.next; l != &r->pipelines; l = l->next) {
         const struct pipeline *p = CONTAINER_OF(l, struct pipeline, link);
         if (p->plan->n_analytics > 0) {
@@ -473,8 +487,14 @@ struct json *rule_status(const struct rule *r, struct arena *a)
             add_op(o, a, at++, "project", &p->op_project);
         }
         if (p->watermark) {
-            json_set_int(o, "late_rows_total", (int64_t)watermark_late_rows(p->watermark));
+            ordered = true;
+            late += watermark_late_rows(p->watermark);
+            left_out += p->late;
         }
+    }
+    if (ordered) {
+        json_set_int(o, "late_rows_total", (int64_t)late);
+        json_set_int(o, "late_dropped_total", (int64_t)left_out);
     }
     return o;
 }

@@ -253,41 +253,6 @@ static int take_columns(struct pipeline *p, struct batch *b, const struct column
 
 /* ---- windows ---- */
 
-static void on_timer(struct wheel_timer *t, int64_t now_us)
-{
-    struct pipeline *p = CONTAINER_OF(t, struct pipeline, timer);
-    struct err err;
-    if (pipeline_time(p, now_us) < 0) {
-        (void)err_sys(&err, -E_NOMEM, "a window of rule %s was dropped", p->rule->id);
-        pipeline_error(p, "window", &err);
-    }
-}
-
-int pipeline_arm(struct pipeline *p)
-{
-    int64_t next = p->window ? window_next(p->window) : p->match ? match_next(p->match) : INT64_MAX;
-    struct wheel *w = p->rule->engine->wheel;
-    if (p->watermark) { /* its clock is the watermark; idle sources need ours */
-        next = p->rule->opts.idle_timeout_us > 0 ? now_of(p) + p->rule->opts.idle_timeout_us
-                                                 : INT64_MAX;
-    }
-    if (next == INT64_MAX) {
-        wheel_cancel(w, &p->timer);
-    } else {
-        wheel_arm(w, &p->timer, next, on_timer);
-    }
-    return 0;
-}
-
-int pipeline_time(struct pipeline *p, int64_t now_us)
-{
-    int rc = p->watermark ? watermark_tick(p->watermark, now_us)
-             : p->window  ? window_advance(p->window, now_us)
-             : p->match   ? pipeline_match_time(p, now_us)
-                          : 0;
-    return rc < 0 ? rc : pipeline_arm(p);
-}
-
 static int push_rows(struct pipeline *p, uint32_t source, struct batch *b,
                      const struct selection *sel)
 {
@@ -326,11 +291,23 @@ static void spent(struct op_count *op, struct mono *began)
     *began = now;
 }
 
+int pipeline_filter(struct pipeline *p, struct batch *b, const struct column *computed,
+                    struct selection *sel)
+{
+    struct failing f = {p, "run Where error", &p->op_filter};
+    const struct program_input in = {.batch = b,
+                                     .computed = computed,
+                                     .rule = &p->rule->eval,
+                                     .now_us = now_of(p),
+                                     .on_error = on_row_error,
+                                     .arg = &f};
+    return filter_rows(p, &in, sel);
+}
+
 static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
                         bool exact)
 {
     struct column *computed = NULL;
-    struct failing f = {p, "run Where error", &p->op_filter};
     struct mono began = mono_now();
     int rc = 0;
     if (source == 0 && p->analytics) {
@@ -342,14 +319,8 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
         p->op_filter.out += sel->n;
     }
     if (rc == 0 && source == 0 && p->plan->filter && !(exact && p->indexed)) {
-        const struct program_input in = {.batch = b,
-                                         .computed = computed,
-                                         .rule = &p->rule->eval,
-                                         .now_us = now_of(p),
-                                         .on_error = on_row_error,
-                                         .arg = &f};
         p->op_filter.in += sel->n;
-        rc = filter_rows(p, &in, sel);
+        rc = pipeline_filter(p, b, computed, sel);
         p->op_filter.out += sel->n;
         spent(&p->op_filter, &began);
     }
@@ -379,68 +350,24 @@ static int take_each(struct pipeline *p, uint32_t source, struct batch *b,
     return rc;
 }
 
-static int take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
-                bool exact)
+int pipeline_rows(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                  bool exact)
 {
     return p->plan->sequential ? take_each(p, source, b, sel, exact)
                                : take_ordered(p, source, b, sel, exact);
 }
 
-/* ---- event time ---- */
-
-static void on_ordered(void *arg, uint32_t source, struct batch *b)
+/* In processing time the time of a row is that of its arrival, whatever its TIMESTAMP says. */
+static int take_arrived(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
+                        bool exact)
 {
-    struct pipeline *p = arg;
-    struct selection sel;
-    struct err err;
-    sel.n = b->rows;
-    for (uint32_t i = 0; i < b->rows; i++) {
-        sel.rows[i] = (uint16_t)i;
+    int64_t *own = b->time_us;
+    if (b->arrival_us && !p->rule->opts.event_time) {
+        b->time_us = b->arrival_us;
     }
-    if (take(p, source, b, &sel, false) < 0) {
-        (void)err_sys(&err, -E_NOMEM, "rows of rule %s were dropped", p->rule->id);
-        pipeline_error(p, "event time", &err);
-    }
-}
-
-static void on_watermark(void *arg, int64_t us)
-{
-    struct pipeline *p = arg;
-    struct err err;
-    int rc = p->window ? window_advance(p->window, us) : p->match ? pipeline_match_time(p, us) : 0;
-    if (rc < 0) {
-        (void)err_sys(&err, -E_NOMEM, "a window of rule %s was dropped", p->rule->id);
-        pipeline_error(p, "event time", &err);
-    }
-}
-
-/* A row behind the watermark: windows that keep what they fired take it as a correction. Analytic
- * functions have gone on without it. */
-static void on_late(void *arg, uint32_t source, struct batch *b, uint32_t row)
-{
-    struct pipeline *p = arg;
-    struct selection sel = {.n = 1, .rows = {(uint16_t)row}};
-    if (!p->window || p->analytics || p->rule->opts.allowed_lateness_us <= 0) {
-        return;
-    }
-    if (source == 0 && p->plan->filter) {
-        struct failing f = {p, "run Where error", &p->op_filter};
-        const struct program_input in = {.batch = b,
-                                         .rule = &p->rule->eval,
-                                         .now_us = now_of(p),
-                                         .on_error = on_row_error,
-                                         .arg = &f};
-        if (filter_rows(p, &in, &sel) < 0 || sel.n == 0) {
-            return;
-        }
-    }
-    struct row *r = batch_row(b, row);
-    if (!r || window_correct(p->window, source, r) < 0) {
-        struct err err;
-        (void)err_sys(&err, -E_NOMEM, "a late row of rule %s was dropped", p->rule->id);
-        pipeline_error(p, "event time", &err);
-    }
-    row_unref(r);
+    int rc = pipeline_rows(p, source, b, sel, exact);
+    b->time_us = own;
+    return rc;
 }
 
 int pipeline_take(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
@@ -450,7 +377,7 @@ int pipeline_take(struct pipeline *p, uint32_t source, struct batch *b, struct s
         return 0;
     }
     if (!p->watermark) {
-        return take(p, source, b, sel, exact);
+        return take_arrived(p, source, b, sel, exact);
     }
     int rc = watermark_push(p->watermark, source, b, now_of(p));
     return rc < 0 ? rc : pipeline_arm(p);
@@ -476,30 +403,6 @@ static int open_window(struct pipeline *p, struct err *err)
     spec.n_computed = p->plan->n_analytics;
     spec.lateness = spec.event_time ? p->rule->opts.allowed_lateness_us : 0;
     return window_new(&spec, pipeline_on_window, on_window_error, p, &p->window, err);
-}
-
-static int open_watermark(struct pipeline *p, struct err *err)
-{
-    static const struct watermark_ops ops = {
-        .rows = on_ordered, .time = on_watermark, .late = on_late};
-    const struct rule_options *o = &p->rule->opts;
-    uint32_t n = p->plan->n_sources;
-    const struct shape **shapes = arena_alloc(&p->plan->arena, n * sizeof(struct shape *));
-    for (uint32_t i = 0; shapes && i < n; i++) {
-        shapes[i] = &p->plan->sources[i].stream->shape;
-    }
-    uint64_t tables = 0;
-    for (uint32_t i = 0; i < n && i < 64; i++) {
-        tables |= (uint64_t)p->plan->sources[i].table << i;
-    }
-    const struct watermark_spec spec = {.n_sources = n,
-                                        .tables = tables,
-                                        .shapes = shapes,
-                                        .tolerance_us = o->late_tolerance_us,
-                                        .idle_us = o->idle_timeout_us,
-                                        .memory_limit = o->memory_limit};
-    int rc = shapes ? watermark_new(&spec, &ops, p, &p->watermark) : -E_NOMEM;
-    return rc < 0 ? err_sys(err, rc, "start rule %s", p->rule->id) : 0;
 }
 
 /* The index filters in front, unless all rows must be seen. */
@@ -556,9 +459,10 @@ int pipeline_open(struct pipeline *p, struct err *err)
         rc = open_window(p, err);
     }
     if (rc == 0 && p->rule->opts.event_time && !passes_at_once(p->plan)) {
-        rc = open_watermark(p, err);
+        rc = pipeline_watermark_open(p, err);
     }
     rc = rc < 0 ? rc : pipeline_restore(p, err);
+    p->reached_us = p->watermark ? watermark_at(p->watermark) : INT64_MIN;
     rc = rc < 0 ? rc : tap_all(p, err);
     if (rc == 0 && p->window) {
         rc = load_tables(p, err);

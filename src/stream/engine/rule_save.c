@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checkpoints of a rule: {"sequences": {stream: next}, "pipelines": [{"of": signature, "analytic":
- * ..., "window": ..., "watermark": ...}]}.
+ * ..., "window": ..., "match": ..., "watermark": ...}]}.
  *
  * A signature is the text of what shapes the state of a pipeline: FROM, JOIN, WHERE, the window,
  * the groups, and the calls of functions with state. A pipeline takes back the state of the same
@@ -51,7 +51,7 @@ char *rule_signature(const struct ast_select *s)
 
 static int save_pipeline(const struct pipeline *p, struct arena *a, struct value *ret)
 {
-    struct value_member *m = arena_alloc(a, 4 * sizeof(*m));
+    struct value_member *m = arena_alloc(a, 5 * sizeof(*m));
     char *of = arena_strdup(a, p->signature); /* the state outlives the rule */
     uint32_t n = 0;
     int rc = m && of ? 0 : -E_NOMEM;
@@ -65,6 +65,10 @@ static int save_pipeline(const struct pipeline *p, struct arena *a, struct value
     if (rc == 0 && p->window) {
         m[n].key = STR_LIT("window");
         rc = window_save(p->window, a, &m[n++].value);
+    }
+    if (rc == 0 && p->match) {
+        m[n].key = STR_LIT("match");
+        rc = match_save(p->match, a, &m[n++].value);
     }
     if (rc == 0 && p->watermark) {
         m[n].key = STR_LIT("watermark");
@@ -155,6 +159,9 @@ int pipeline_restore(struct pipeline *p, struct err *err)
     }
     if (rc == 0 && p->window && (part = value_get(state, STR_LIT("window")))) {
         rc = window_load(p->window, part, err);
+    }
+    if (rc == 0 && p->match && (part = value_get(state, STR_LIT("match")))) {
+        rc = match_load(p->match, part, err);
     }
     if (rc == 0 && p->watermark && (part = value_get(state, STR_LIT("watermark")))) {
         rc = watermark_load(p->watermark, part, err);

@@ -49,6 +49,7 @@ struct expr {
 
 struct window_range { /* microseconds since 1970; window_start(), window_end(), window_trigger() */
     int64_t start, end, trigger;
+    int64_t correction; /* 0 = fired in time; n = late rows fired it for the n-th time */
 };
 
 struct eval_rule { /* what functions may know of the rule; lives as long as it */

@@ -41,6 +41,16 @@ static int window_end(struct eval *ev, const struct value *args, unsigned argc, 
     return in_ms(ev, offsetof(struct window_range, end), ret);
 }
 
+static int window_correction(struct eval *ev, const struct value *args, unsigned argc,
+                             struct value *ret, struct err *err)
+{
+    (void)args;
+    (void)argc;
+    (void)err;
+    *ret = value_int(ev->range ? ev->range->correction : 0);
+    return 0;
+}
+
 static int window_trigger(struct eval *ev, const struct value *args, unsigned argc,
                           struct value *ret, struct err *err)
 {
@@ -294,6 +304,8 @@ static const struct function functions[] = {
     SCALAR("rule_id", 0, 0, CONTEXT, NULL, rule_id, "The name of the rule."),
     SCALAR("rule_start", 0, 0, CONTEXT, NULL, rule_start, "When the rule was started."),
     SCALAR("tstamp", 0, 0, CONTEXT, NULL, tstamp, "Now."),
+    SCALAR("window_correction", 0, 0, CONTEXT, NULL, window_correction,
+           "0 when the window fired in time; n when late rows made it fire for the n-th time."),
     SCALAR("window_end", 0, 0, CONTEXT, NULL, window_end, "Where the window ends."),
     SCALAR("window_start", 0, 0, CONTEXT, NULL, window_start, "Where the window begins."),
     SCALAR("window_trigger", 0, 0, CONTEXT, NULL, window_trigger, "When the window fired."),

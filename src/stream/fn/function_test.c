@@ -265,7 +265,7 @@ static void the_context_is_read(void **state)
     struct arena a;
     struct map props = MAP_INIT, kept = MAP_INIT;
     struct value twelve = value_int(12);
-    const struct window_range range = {1000000, 2000000, 3000000};
+    const struct window_range range = {1000000, 2000000, 3000000, 4};
     struct eval_rule rule = {.id = STR_LIT("r1"),
                              .hits = 3,
                              .last_hit_us = 5000000,
@@ -274,15 +274,23 @@ static void the_context_is_read(void **state)
                              .props = &props,
                              .keyed_state = &kept};
     struct eval ev = {.arena = &a, .range = &range, .rule = &rule, .now_us = 9000000};
-    static const char *const cases[][3] = {
-        {"window_start", "[]", "1000"},   {"window_end", "[]", "2000"},
-        {"window_trigger", "[]", "3000"}, {"rule_id", "[]", "\"r1\""},
-        {"tstamp", "[]", "9000"},         {"last_hit_count", "[]", "3"},
-        {"last_hit_time", "[]", "5000"},  {"last_agg_hit_count", "[]", "4"},
-        {"event_time", "[]", "null"},     {"last_agg_hit_time", "[]", "6000"},
-        {"rule_start", "[]", "0"},        {"props", "[\"site\"]", "\"north\""},
-        {"props", "[\"other\"]", "null"}, {"get_keyed_state", "[\"k\",\"string\",1]", "\"12\""},
-        {"row_number", "[]", "0"},        {"get_keyed_state", "[\"z\",\"bigint\",1]", "1"}};
+    static const char *const cases[][3] = {{"window_start", "[]", "1000"},
+                                           {"window_end", "[]", "2000"},
+                                           {"window_trigger", "[]", "3000"},
+                                           {"window_correction", "[]", "4"},
+                                           {"rule_id", "[]", "\"r1\""},
+                                           {"tstamp", "[]", "9000"},
+                                           {"last_hit_count", "[]", "3"},
+                                           {"last_hit_time", "[]", "5000"},
+                                           {"last_agg_hit_count", "[]", "4"},
+                                           {"event_time", "[]", "null"},
+                                           {"last_agg_hit_time", "[]", "6000"},
+                                           {"rule_start", "[]", "0"},
+                                           {"props", "[\"site\"]", "\"north\""},
+                                           {"props", "[\"other\"]", "null"},
+                                           {"get_keyed_state", "[\"k\",\"string\",1]", "\"12\""},
+                                           {"row_number", "[]", "0"},
+                                           {"get_keyed_state", "[\"z\",\"bigint\",1]", "1"}};
     (void)state;
     arena_init(&a, 0);
     assert_int_equal(map_put(&props, STR_LIT("site"), (void *)(uintptr_t) "north", NULL), 0);
@@ -658,7 +666,7 @@ static void every_name_of_ekuiper_is_there_once(void **state)
         "regexp_matches regexp_replace regexp_substr repeat reverse round row_number rpad rtrim "
         "rule_id rule_start second sequence sha1 sha256 sha384 sha512 sign sin sinh split_value "
         "sqrt startswith stddev stddevs substring sum tan tanh to_json trim trunc tstamp unnest "
-        "upper values var vars window_end window_start window_trigger year zip";
+        "upper values var vars window_correction window_end window_start window_trigger year zip";
     struct str name, rest = str_of(names);
     struct buf missing = BUF_INIT;
     uint32_t n;

@@ -66,11 +66,11 @@ bool fold_possible(const struct window_spec *s)
 
 /* ---- life ---- */
 
-struct fold *fold_new(void)
+struct fold *fold_new(bool small)
 {
     struct fold *f = mem_zalloc(sizeof(*f));
-    if (f) {
-        arena_init(&f->arena, SIZE_MAX); /* the window's limit is charged instead */
+    if (f) { /* the window's limit is charged, not the arena's */
+        (small ? arena_init_small : arena_init)(&f->arena, SIZE_MAX);
     }
     return f;
 }
@@ -394,11 +394,8 @@ static int show(struct window *w, const struct window_range *range, const struct
 static int emit(struct window *w, const struct window_range *range,
                 const struct window_group *groups, uint32_t n)
 {
-    struct window_output out = {.range = *range,
-                                .correction = w->correcting,
-                                .groups = groups,
-                                .n_groups = n,
-                                .arena = &w->scratch};
+    struct window_output out = {
+        .range = *range, .groups = groups, .n_groups = n, .arena = &w->scratch};
     w->emit(w->arg, &out);
     return 0;
 }

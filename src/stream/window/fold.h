@@ -31,7 +31,7 @@ bool fold_possible(const struct window_spec *s);
 
 bool fold_reads_rows_only(const struct window_spec *s); /* the same without the kind */
 
-struct fold *fold_new(void);
+struct fold *fold_new(bool small); /* small: of few groups */
 void fold_free(struct window *w, struct fold *f);
 
 /* The group with these keys, or NULL and no error in *ret_rc; keys are copied only when it is new.

@@ -341,11 +341,8 @@ static int emit_groups(struct grouping *g)
             return rc;
         }
     }
-    struct window_output out = {.range = *g->range,
-                                .correction = w->correcting,
-                                .groups = groups,
-                                .n_groups = g->n_groups,
-                                .arena = &w->scratch};
+    struct window_output out = {
+        .range = *g->range, .groups = groups, .n_groups = g->n_groups, .arena = &w->scratch};
     w->emit(w->arg, &out);
     return 0;
 }

@@ -9,58 +9,11 @@
  * 2 The runs of an attempt stand in order of preference; `found` is less preferred than all of
  * them. 3 A partition without attempts does not exist.
  */
-#include "match.h"
-
-#include "base/limits.h"
-#include "base/list.h"
-#include "base/mem.h"
-
-struct history { /* a row of a match and those before it */
-    uint32_t refs;
-    uint32_t step;
-    struct row *row;
-    struct history *before; /* NULL = the first */
-};
-
-struct run {
-    struct list node;
-    struct history *rows;
-    uint32_t step, count; /* rows that stand for this step so far */
-};
-
-struct attempt {
-    struct list node;
-    struct list runs;
-    struct history *found; /* the best match so far, or NULL */
-    uint64_t first;        /* sequence of its first row within the matcher */
-    uint64_t found_last;   /* of the last row of `found` */
-    int64_t first_us;
-};
-
-struct partition {
-    struct list node; /* of its bucket */
-    struct list attempts;
-    struct row *sample; /* a row of it: its key is computed anew */
-    uint64_t hash;
-};
-
-enum { BUCKETS = 1024 };
-
-struct match {
-    struct match_spec spec;
-    match_emit_fn *emit;
-    match_error_fn *error;
-    void *arg;
-    size_t runs, max_runs;
-    uint64_t rows, matches;
-    int64_t now_us;
-    struct arena arena; /* of one row's evaluation */
-    struct list buckets[BUCKETS];
-};
+#include "match_private.h"
 
 /* ---- histories and runs ---- */
 
-static void history_unref(struct history *h)
+void history_unref(struct history *h)
 {
     while (h && --h->refs == 0) {
         struct history *before = h->before;
@@ -70,7 +23,7 @@ static void history_unref(struct history *h)
     }
 }
 
-static struct history *history_ref(struct history *h)
+struct history *history_ref(struct history *h)
 {
     if (h) {
         h->refs++;
@@ -83,7 +36,8 @@ static struct history *history_add(struct history *before, struct row *row, uint
 {
     struct history *h = mem_alloc(sizeof(*h));
     if (h) {
-        *h = (struct history){1, step, row_ref(row), history_ref(before)};
+        *h = (struct history){
+            .refs = 1, .step = step, .row = row_ref(row), .before = history_ref(before)};
     }
     return h;
 }
@@ -96,9 +50,7 @@ static void run_free(struct match *m, struct run *r)
     m->runs--;
 }
 
-/* Takes the history. */
-static int run_add(struct match *m, struct list *to, struct history *rows, uint32_t step,
-                   uint32_t count)
+int run_add(struct match *m, struct list *to, struct history *rows, uint32_t step, uint32_t count)
 {
     struct run *r = rows ? mem_alloc(sizeof(*r)) : NULL;
     if (!r) {
@@ -251,7 +203,7 @@ static int refs_of(struct match *m, const struct history *h, struct value **ret,
 /* Whether the row may stand for the step behind `before`. 1, 0, -ENOMEM. */
 static int meets(struct match *m, struct history *before, struct row *row, uint32_t step)
 {
-    struct history h = {1, step, row, before};
+    struct history h = {.refs = 1, .step = step, .row = row, .before = before};
     struct value *computed, v = VALUE_OF_NULL;
     struct err err = {0};
     if (!m->spec.defines[step]) {
@@ -405,16 +357,24 @@ static int step_attempt(struct match *m, struct attempt *a, struct row *row)
     return rc < 0 ? rc : 0;
 }
 
-static int begin_attempt(struct match *m, struct partition *p, struct row *row)
+struct attempt *attempt_new(struct partition *p, uint64_t first, int64_t first_us)
 {
     struct attempt *a = mem_zalloc(sizeof(*a));
+    if (a) {
+        list_init(&a->runs);
+        list_push_back(&p->attempts, &a->node);
+        a->first = first;
+        a->first_us = first_us;
+    }
+    return a;
+}
+
+static int begin_attempt(struct match *m, struct partition *p, struct row *row)
+{
+    struct attempt *a = attempt_new(p, m->rows, row->time_us);
     if (!a) {
         return -ENOMEM;
     }
-    list_init(&a->runs);
-    list_push_back(&p->attempts, &a->node);
-    a->first = m->rows;
-    a->first_us = row->time_us;
     int rc = step_run(m, a, &a->runs, NULL, 0, 0, row);
     if (rc < 0 || (list_empty(&a->runs) && !a->found)) {
         attempt_free(m, a);
@@ -450,7 +410,19 @@ static void expire(struct match *m, struct partition *p, int64_t us)
 
 /* ---- partitions ---- */
 
-static int keys_of(struct match *m, struct row *row, struct value **ret, uint64_t *ret_hash)
+struct partition *partition_new(struct match *m, struct row *sample, uint64_t hash)
+{
+    struct partition *p = mem_zalloc(sizeof(*p));
+    if (p) {
+        p->hash = hash;
+        p->sample = row_ref(sample);
+        list_init(&p->attempts);
+        list_push_back(&m->buckets[hash % BUCKETS], &p->node);
+    }
+    return p;
+}
+
+int partition_keys(struct match *m, struct row *row, struct value **ret, uint64_t *ret_hash)
 {
     struct err err = {0};
     *ret = arena_alloc(&m->arena, (m->spec.n_partition + 1) * sizeof(**ret));
@@ -482,29 +454,21 @@ static int partition_of(struct match *m, struct row *row, struct partition **ret
 {
     struct value *keys, *others;
     uint64_t hash, other;
-    int rc = keys_of(m, row, &keys, &hash);
+    int rc = partition_keys(m, row, &keys, &hash);
     if (rc < 0) {
         return rc;
     }
     struct list *bucket = &m->buckets[hash % BUCKETS];
     LIST_FOR_EACH (l, bucket) {
         struct partition *p = CONTAINER_OF(l, struct partition, node);
-        if (p->hash == hash && (rc = keys_of(m, p->sample, &others, &other)) == 0 &&
+        if (p->hash == hash && (rc = partition_keys(m, p->sample, &others, &other)) == 0 &&
             same_keys(m, keys, others)) {
             *ret = p;
             return 0;
         }
     }
-    struct partition *p = rc < 0 ? NULL : mem_zalloc(sizeof(*p));
-    if (!p) {
-        return -ENOMEM;
-    }
-    p->hash = hash;
-    p->sample = row_ref(row);
-    list_init(&p->attempts);
-    list_push_back(bucket, &p->node);
-    *ret = p;
-    return 0;
+    *ret = rc < 0 ? NULL : partition_new(m, row, hash);
+    return *ret ? 0 : -ENOMEM;
 }
 
 /* ---- the door ---- */

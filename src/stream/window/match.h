@@ -74,4 +74,10 @@ int match_advance(struct match *m, int64_t us);
 int64_t match_next(const struct match *m); /* when to advance next; INT64_MAX = when rows come */
 size_t match_runs(const struct match *m);  /* what it holds */
 
+/* What is under way, as a value in the arena, and back into a fresh matcher of the same pattern:
+ * -E_INVAL "the saved state of MATCH_RECOGNIZE ..." when it does not fit; the matcher can then only
+ * be freed. */
+int match_save(struct match *m, struct arena *a, struct value *ret);
+int match_load(struct match *m, const struct value *saved, struct err *err);
+
 #endif

@@ -84,6 +84,44 @@ static int push(struct match *m, const struct event *e)
     return rc;
 }
 
+/* Into a fresh matcher, through its saved state. */
+static struct match *reborn(struct match *m, const struct match_spec *spec, struct told *told)
+{
+    struct arena a;
+    struct value saved;
+    struct match *next;
+    struct err err = {0};
+    arena_init(&a, 0);
+    size_t runs = match_runs(m);
+    assert_int_equal(match_save(m, &a, &saved), 0);
+    match_free(m);
+    assert_int_equal(match_new(spec, on_match, on_error, told, &next), 0);
+    if (match_load(next, &saved, &err) < 0) {
+        fail_msg("%s", err.text);
+    }
+    arena_fini(&a);
+    assert_int_equal(match_runs(next), runs);
+    return next;
+}
+
+/* With every event the matcher is as it was, also after it was saved and loaded before it. */
+static void check_reborn(const struct match_spec *spec, const struct event *events, size_t n,
+                         const char *wanted)
+{
+    struct told told = {0};
+    struct match *m;
+    assert_int_equal(match_new(spec, on_match, on_error, &told, &m), 0);
+    for (size_t i = 0; i < n; i++) {
+        m = reborn(m, spec, &told);
+        assert_int_equal(push(m, &events[i]), 0);
+    }
+    char *got = mem_strndup(buf_data(&told.text), buf_len(&told.text));
+    assert_string_equal(got, wanted);
+    mem_free(got);
+    match_free(m);
+    buf_fini(&told.text);
+}
+
 static void check(const struct match_spec *spec, const struct event *events, size_t n,
                   const char *wanted)
 {
@@ -99,6 +137,7 @@ static void check(const struct match_spec *spec, const struct event *events, siz
     mem_free(got);
     match_free(m);
     buf_fini(&told.text);
+    check_reborn(spec, events, n, wanted);
 }
 
 #define ONE(text)                                            \
@@ -242,6 +281,82 @@ static void memory_that_runs_out_is_told(void **state)
     assert_int_equal(rc, 0);
 }
 
+/* A state as it is saved in the middle of matches of two partitions. */
+static struct match_spec save_some(struct arena *a, struct value *ret)
+{
+    static const struct ast_pattern_step steps[] = {ONE("A"), MANY("B"), ONE("C")};
+    static struct expr *defines[] = {NULL, &falls, &rises};
+    const struct match_spec spec = spec_of(steps, defines, 3);
+    static const struct event events[] = {{1, 1, 9}, {2, 1, 8}, {3, 2, 5}, {4, 1, 7}, {5, 2, 4}};
+    struct told told = {0};
+    struct match *m;
+    assert_int_equal(match_new(&spec, on_match, on_error, &told, &m), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+        assert_int_equal(push(m, &events[i]), 0);
+    }
+    assert_true(match_runs(m) > 3);
+    assert_int_equal(match_save(m, a, ret), 0);
+    match_free(m);
+    return spec;
+}
+
+/* 1 = it was taken, and the matcher goes on with it. */
+static int load_and_go_on(const struct match_spec *spec, const struct value *saved)
+{
+    static const struct event events[] = {{6, 1, 8}, {7, 2, 9}, {8, 2, 1}};
+    struct told told = {0};
+    struct match *m;
+    struct err err = {0};
+    assert_int_equal(match_new(spec, on_match, on_error, &told, &m), 0);
+    int rc = match_load(m, saved, &err);
+    if (rc < 0) {
+        assert_int_equal(rc, -E_INVAL);
+        assert_non_null(strstr(err.text, "the saved state of MATCH_RECOGNIZE is"));
+    }
+    for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(events); i++) {
+        assert_int_equal(push(m, &events[i]), 0);
+    }
+    (void)match_next(m);
+    match_free(m);
+    buf_fini(&told.text);
+    return rc == 0;
+}
+
+static void a_damaged_state_is_refused(void **state)
+{
+    static const int64_t hostile[] = {INT64_MIN, -2, -1, 0, 1, 2, 3, 7, 1000000, INT64_MAX};
+    struct arena a;
+    struct value saved;
+    unsigned refused = 0, tried = 0;
+    (void)state;
+    arena_init(&a, 0);
+    const struct match_spec spec = save_some(&a, &saved);
+    assert_int_equal(load_and_go_on(&spec, &saved), 1);
+    struct value *items = (struct value *)(uintptr_t)saved.items;
+    for (uint32_t i = 0; i < saved.n; i++) {
+        struct value whole = items[i];
+        items[i] = value_string(str_of("x"));
+        assert_int_equal(load_and_go_on(&spec, &saved), 0);
+        items[i] = whole;
+        for (uint32_t k = 0; whole.type == VALUE_ARRAY && k < whole.n; k++) {
+            struct value *one = (struct value *)(uintptr_t)&whole.items[k], was = *one;
+            for (size_t h = 0; h < ARRAY_SIZE(hostile); h++, tried++) {
+                *one = value_int(hostile[h]);
+                refused += !load_and_go_on(&spec, &saved);
+            }
+            *one = was;
+            items[i].n = k; /* cut short */
+            refused += !load_and_go_on(&spec, &saved);
+            items[i].n = whole.n;
+        }
+    }
+    assert_true(refused > tried / 2);
+    assert_int_equal(load_and_go_on(&spec, &saved), 1);
+    saved.n--;
+    assert_int_equal(load_and_go_on(&spec, &saved), 0);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +368,7 @@ int main(void)
         cmocka_unit_test(within_ends_what_takes_too_long),
         cmocka_unit_test(runs_are_bounded),
         cmocka_unit_test(memory_that_runs_out_is_told),
+        cmocka_unit_test(a_damaged_state_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

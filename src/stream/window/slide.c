@@ -39,7 +39,8 @@ static bool drops(const struct window *w, uint32_t aggregate)
 
 bool slide_possible(const struct window_spec *s)
 {
-    if (s->kind != AST_WINDOW_SLIDING && s->kind != AST_WINDOW_COUNT) {
+    bool late = s->kind == AST_WINDOW_SLIDING && s->event_time && s->lateness > 0;
+    if ((s->kind != AST_WINDOW_SLIDING && s->kind != AST_WINDOW_COUNT) || late) {
         return false;
     }
     for (uint32_t i = 0; i < s->n_aggregates; i++) {
@@ -465,11 +466,8 @@ static int emit(struct window *w, const struct window_range *range)
         rc = show(w, range, list[i], merged + i * w->states_size, &groups[i]);
     }
     if (rc >= 0) {
-        struct window_output out = {.range = *range,
-                                    .correction = w->correcting,
-                                    .groups = groups,
-                                    .n_groups = n,
-                                    .arena = &w->scratch};
+        struct window_output out = {
+            .range = *range, .groups = groups, .n_groups = n, .arena = &w->scratch};
         w->emit(w->arg, &out);
     }
     for (uint32_t i = 0; i < n; i++) {

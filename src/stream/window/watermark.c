@@ -23,7 +23,8 @@ struct waiting {
 };
 
 struct source {
-    int64_t greatest; /* INT64_MIN = no row yet */
+    int64_t greatest; /* of its rows; INT64_MIN = no row yet */
+    int64_t reached;  /* as told */
     int64_t seen_us;  /* clock of its last row, or of the first call */
 };
 
@@ -120,7 +121,7 @@ int watermark_new(const struct watermark_spec *spec, const struct watermark_ops 
     w->arg = arg;
     w->at = w->now_us = INT64_MIN;
     for (uint32_t i = 0; i < w->spec.n_sources; i++) {
-        w->sources[i] = (struct source){.greatest = INT64_MIN, .seen_us = INT64_MIN};
+        w->sources[i] = (struct source){INT64_MIN, INT64_MIN, INT64_MIN};
     }
     *ret = w;
     return 0;
@@ -155,6 +156,22 @@ static bool is_table(const struct watermark *w, uint32_t source)
     return source < 64 && (w->spec.tables >> source & 1);
 }
 
+static bool is_told(const struct watermark *w, uint32_t source)
+{
+    return source < 64 && (w->spec.told >> source & 1);
+}
+
+/* What a source leads the watermark to. */
+static int64_t leads_to(const struct watermark *w, uint32_t source)
+{
+    const struct source *s = &w->sources[source];
+    if (is_told(w, source)) {
+        return s->reached;
+    }
+    bool none = s->greatest < INT64_MIN + w->spec.tolerance_us;
+    return none ? INT64_MIN : s->greatest - w->spec.tolerance_us;
+}
+
 static bool is_idle(const struct watermark *w, const struct source *s)
 {
     return w->spec.idle_us > 0 && s->seen_us != INT64_MIN &&
@@ -168,13 +185,10 @@ static int64_t reached(const struct watermark *w)
     for (uint32_t i = 0; i < w->spec.n_sources; i++) {
         const struct source *s = &w->sources[i];
         if (!is_table(w, i) && !is_idle(w, s)) {
-            least = MIN_OF(least, s->greatest);
+            least = MIN_OF(least, leads_to(w, i));
         }
     }
-    if (least == INT64_MAX || least < INT64_MIN + w->spec.tolerance_us) {
-        return w->at;
-    }
-    return MAX_OF(w->at, least - w->spec.tolerance_us);
+    return least == INT64_MAX ? w->at : MAX_OF(w->at, least);
 }
 
 static void clock_is(struct watermark *w, int64_t now_us)
@@ -329,8 +343,8 @@ static int move_to(struct watermark *w, int64_t us)
  * it leads to and none behind the one that holds. */
 static bool passes(const struct watermark *w, const struct source *s, const struct batch *b)
 {
-    if (w->n > 0 || w->spec.tolerance_us > 0 || w->spec.n_sources > 1 || b->rows == 0 ||
-        b->time_us[0] < MAX_OF(w->at, s->greatest)) {
+    if (w->n > 0 || w->spec.tolerance_us > 0 || w->spec.told || w->spec.n_sources > 1 ||
+        b->rows == 0 || b->time_us[0] < MAX_OF(w->at, s->greatest)) {
         return false;
     }
     for (uint32_t i = 1; i < b->rows; i++) {
@@ -399,6 +413,19 @@ int watermark_push(struct watermark *w, uint32_t source, struct batch *b, int64_
     return rc < 0 ? rc : moved;
 }
 
+int watermark_reach(struct watermark *w, uint32_t source, int64_t us, int64_t now_us)
+{
+    if (source >= w->spec.n_sources || !is_told(w, source)) {
+        return -E_INVAL;
+    }
+    struct source *s = &w->sources[source];
+    clock_is(w, now_us);
+    s->seen_us = w->now_us;
+    s->reached = MAX_OF(s->reached, us);
+    int64_t at = reached(w);
+    return at > w->at ? move_to(w, at) : 0;
+}
+
 int watermark_tick(struct watermark *w, int64_t now_us)
 {
     clock_is(w, now_us);
@@ -415,7 +442,7 @@ int watermark_flush(struct watermark *w)
     return at != INT64_MIN ? move_to(w, at) : 0;
 }
 
-/* ---- checkpoints: [at, now, late, [greatest ...], [source, row ...]] ---- */
+/* ---- checkpoints: [at, now, late, [greatest, or what was told ...], [source, row ...]] ---- */
 
 static struct row *row_of(const struct waiting *item)
 {
@@ -465,7 +492,8 @@ int watermark_save(const struct watermark *w, struct arena *a, struct value *ret
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < n; i++) {
-        greatest[i] = value_int(w->sources[i].greatest);
+        const struct source *s = &w->sources[i];
+        greatest[i] = value_int(is_told(w, i) ? s->reached : s->greatest);
     }
     items[0] = value_int(w->at);
     items[1] = value_int(w->now_us);
@@ -513,6 +541,8 @@ static int load_rows(struct watermark *w, const struct value *list, struct err *
             return err_set(err, -ENOMEM, "out of memory");
         }
         w->bytes += share_of(&item);
+        struct source *s = &w->sources[item.source];
+        s->greatest = MAX_OF(s->greatest, item.time);
     }
     return 0;
 }
@@ -526,7 +556,7 @@ int watermark_load(struct watermark *w, const struct value *saved, struct err *e
     w->now_us = saved->items[1].i;
     w->late = (uint64_t)saved->items[2].i;
     for (uint32_t i = 0; i < w->spec.n_sources; i++) {
-        w->sources[i].greatest = saved->items[3].items[i].i;
+        w->sources[i].greatest = w->sources[i].reached = saved->items[3].items[i].i;
         w->sources[i].seen_us = w->now_us;
     }
     return load_rows(w, &saved->items[4], err);

@@ -5,6 +5,7 @@
 #include "window.h"
 
 #include "base/limits.h"
+#include "finger.h"
 #include "fold.h"
 #include "group.h"
 #include "slide.h"
@@ -100,6 +101,7 @@ bool window_charge(struct window *w, size_t bytes, const struct row *row)
         err_set(&err, -E_LIMIT,
                 "the window holds %zu bytes, the limit of the rule is %zu: a row was dropped",
                 w->bytes, limit);
+        w->refused++;
         window_report(w, row, &err);
         return false;
     }
@@ -214,7 +216,9 @@ int window_new(const struct window_spec *spec, window_emit_fn *emit, window_erro
     bool by_batch = spec->kind == AST_WINDOW_TUMBLING || spec->kind == AST_WINDOW_HOPPING ||
                     spec->kind == AST_WINDOW_SESSION;
     rc = w->folds && by_batch ? fold_programs_make(w, err) : 0;
-    if (rc >= 0 && !w->folds && slide_possible(&w->spec)) {
+    if (rc >= 0 && finger_possible(&w->spec)) {
+        rc = finger_new(&w->fingers);
+    } else if (rc >= 0 && !w->folds && slide_possible(&w->spec)) {
         rc = slide_new(w, &w->slide);
     }
     if (rc < 0) {
@@ -242,11 +246,13 @@ void window_free(struct window *w)
     }
     bag_clear(w, &w->session);
     slide_free(w, w->slide);
+    finger_free(w, w->fingers);
     rowq_fini(&w->rows);
     mem_free(w->slices);
     mem_free(w->partitions);
     mem_free(w->partition_slots);
     mem_free(w->triggers);
+    mem_free(w->firings);
     mem_free(w->tables);
     mem_free(w->state_offsets);
     fold_programs_free(w);
@@ -360,21 +366,6 @@ int window_push(struct window *w, uint32_t source, struct row *row)
     }
     struct kept k = {.row = row_ref(row), .source = source};
     return push_kept(w, &k);
-}
-
-int window_correct(struct window *w, uint32_t source, struct row *row)
-{
-    bool slices = w->spec.kind == AST_WINDOW_TUMBLING || w->spec.kind == AST_WINDOW_HOPPING;
-    if (source >= w->spec.n_sources || !slices || !slices_has(w, row->time_us)) {
-        return 0;
-    }
-    struct kept k = {.row = row_ref(row), .source = source};
-    if (w->spec.filter && !window_test(w, w->spec.filter, &k, "Window Filter")) {
-        row_unref(row);
-        return 0;
-    }
-    int rc = slices_correct(w, &k);
-    return rc < 0 ? rc : 1;
 }
 
 struct row *window_computed_row(struct window *w, const struct batch *b,

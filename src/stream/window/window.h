@@ -48,8 +48,8 @@ struct window_spec {
     int64_t length, interval, delay; /* as in struct ast_window */
     struct str unit;
     bool event_time;
-    int64_t lateness; /* us: tumbling and hopping windows keep what they fired so long, for
-                         window_correct() */
+    int64_t lateness; /* us: tumbling, hopping and sliding windows keep what they fired so long,
+                         for window_correct() */
     const struct expr *filter, *when, *begin, *emit; /* NULL = none; see one source-0 row each */
     struct expr **partition;                         /* of state windows */
     uint32_t n_partition;
@@ -87,7 +87,6 @@ struct window_group {
 
 struct window_output {
     struct window_range range;
-    bool correction;                   /* the window was emitted before: a late row came */
     const struct window_group *groups; /* not grouped: one group with all tuples in order */
     uint32_t n_groups;
     struct arena *arena; /* lives until the callback returns */
@@ -110,9 +109,10 @@ void window_free(struct window *w);
 
 /* Rows of one source, in order of time. The row is referenced as long as it is needed. */
 int window_push(struct window *w, uint32_t source, struct row *row);
-/* A row that is late (watermark.h): windows of it that have fired fire again, as corrections; those
- * to come have it too. Rows beyond `lateness`, and kinds of windows other than tumbling and
- * hopping, leave it out: 1 = taken, 0 = left out. */
+/* A row that is late (watermark.h): windows of it that have fired fire again, as corrections
+ * (range.correction counts them); those to come have it too. Rows beyond `lateness` are left out,
+ * and by other kinds of windows than tumbling, hopping and sliding all late ones: 1 = taken (or
+ * FILTER does not want it), 0 = left out. */
 int window_correct(struct window *w, uint32_t source, struct row *row);
 /* The selected rows of a batch of source 0; computed: columns of EXPR_COMPUTED or NULL. The fast
  * path: keys and arguments are computed as columns. */

@@ -6,6 +6,7 @@
 #include "window_private.h"
 #include "fold.h"
 #include "group.h"
+#include "finger.h"
 #include "slide.h"
 
 /* A window that waits holds no more than this for its next emission. */
@@ -92,11 +93,8 @@ static int emit_tuples(struct window *w, const struct window_range *range, struc
     if (window_show(w, tuples, n, &group) < 0) {
         return -ENOMEM;
     }
-    struct window_output out = {.range = *range,
-                                .correction = w->correcting,
-                                .groups = &group,
-                                .n_groups = 1,
-                                .arena = &w->scratch};
+    struct window_output out = {
+        .range = *range, .groups = &group, .n_groups = 1, .arena = &w->scratch};
     w->emit(w->arg, &out);
     return 0;
 }
@@ -157,6 +155,15 @@ int fire_slide(struct window *w, const struct window_range *range, size_t from, 
     return rc == -E_INVAL ? fire_rows(w, range, &w->rows, from, n) : rc;
 }
 
+int fire_fingers(struct window *w, const struct window_range *range, int64_t from, int64_t until)
+{
+    struct fold *sum = fold_new(/* small= */ true);
+    int rc = sum ? finger_sum(w, w->fingers, from, until, sum) : -ENOMEM;
+    rc = rc < 0 ? rc : fold_emit(w, range, sum);
+    fold_free(w, sum);
+    return finish(w, rc);
+}
+
 int drop_slide(struct window *w, size_t n)
 {
     int rc = w->slide && n > 0 ? slide_evict(w, n) : 0;
@@ -191,7 +198,7 @@ static int fire_folds(struct window *w, const struct window_range *range, struct
     if (n <= 1) {
         return fold_emit(w, range, n == 1 ? bags[0]->fold : NULL);
     }
-    struct fold *sum = fold_new();
+    struct fold *sum = fold_new(/* small= */ false);
     int rc = sum ? 0 : -ENOMEM;
     for (uint32_t i = 0; rc >= 0 && i < n; i++) {
         rc = bags[i]->fold ? fold_merge(w, sum, bags[i]->fold) : 0;
@@ -213,7 +220,7 @@ int fire_bags(struct window *w, const struct window_range *range, struct bag *co
 struct fold *bag_fold(struct bag *b)
 {
     if (!b->fold) {
-        b->fold = fold_new();
+        b->fold = fold_new(/* small= */ false);
     }
     return b->fold;
 }

@@ -6,10 +6,12 @@
  *   window_fire.c     rows out: join, group, aggregate, emit
  *   window_time.c     natural time: where windows begin and end
  *   window_slices.c   tumbling and hopping: the rows between two cuts of time
+ *   window_late.c     late rows: what has fired, corrections
  *   window_sliding.c  sliding windows; window_count.c, window_session.c, window_state.c
  *   fold.c            aggregates: groups with states, kept instead of rows
  *   fold_batch.c      the same for a batch, by columns
  *   slide.c           the same for windows that slide over kept rows
+ *   finger.c          the same where rows come out of order
  *   join.c            joins of rows
  *   window_save.c     checkpoints
  *
@@ -27,6 +29,7 @@ struct kept {
     struct row *row;
     struct row *computed; /* NULL = none */
     uint32_t source;
+    bool told;                 /* finger.c: what it fails to compute was told */
     struct slide_group *group; /* slide.c */
 };
 
@@ -61,6 +64,7 @@ static inline const struct row *joined_row(const struct joined *j) /* its first,
 struct fold;          /* fold.c */
 struct fold_programs; /* fold_batch.c */
 struct slide;         /* slide.c */
+struct finger;        /* finger.c */
 
 struct bag {
     struct rowq rows;
@@ -74,6 +78,11 @@ struct slice { /* of a tumbling or hopping window: rows of [from, until) */
 
 struct trigger { /* a row of a sliding window that will fire it */
     int64_t at, due;
+};
+
+struct firing { /* a window that has fired */
+    int64_t at; /* its end; of a sliding window, the time of the row that fired it */
+    int64_t corrections;
 };
 
 struct partition { /* of a state window */
@@ -105,7 +114,7 @@ struct window {
     struct rowq *tables;            /* by source; rows of scan tables */
     size_t bytes;                   /* of kept rows and groups */
     int64_t now_us;                 /* INT64_MIN before the first row or advance */
-    bool correcting;                /* what fires has fired before */
+    uint64_t refused;               /* how often the limit of memory was met */
     struct natural natural;
     /* tumbling, hopping */
     struct slice *slices;
@@ -115,9 +124,12 @@ struct window {
     int64_t first_start; /* of the first window in event time; INT64_MIN = it has fired */
     /* sliding, count */
     struct rowq rows;
-    struct slide *slide; /* aggregates of `rows` that go along; NULL = computed when it fires */
+    struct slide *slide;    /* aggregates of `rows` that go along; NULL = computed when it fires */
+    struct finger *fingers; /* the same where late rows are taken */
     struct trigger *triggers;
     size_t first_trigger, n_triggers, cap_triggers;
+    struct firing *firings; /* window_late.c */
+    size_t first_firing, n_firings, cap_firings;
     int64_t counted; /* rows since the last emission of a count window */
     /* session; the open window of a count window that does not overlap */
     struct bag session;
@@ -160,6 +172,8 @@ int fire_rows(struct window *w, const struct window_range *range, const struct r
 /* The rows [from, from + n) of w->rows, by the aggregates that go along where there are. */
 int fire_slide(struct window *w, const struct window_range *range, size_t from, size_t n);
 int drop_slide(struct window *w, size_t n); /* the n oldest of w->rows */
+/* The rows of [from, until) of w->rows, by w->fingers. */
+int fire_fingers(struct window *w, const struct window_range *range, int64_t from, int64_t until);
 int fire_bags(struct window *w, const struct window_range *range, struct bag *const *bags,
               uint32_t n);
 /* A group of the tuples without aggregates, in w->scratch. */
@@ -181,6 +195,11 @@ int64_t natural_after(struct window *w, int64_t t, int64_t interval);
 /* The start of the window of `length` that ends at `end`. */
 int64_t natural_start(struct window *w, int64_t end, int64_t length);
 
+/* ---- window_late.c ---- */
+struct firing *firing_of(struct window *w, int64_t at);   /* made when new; NULL: no memory */
+struct firing *firing_from(struct window *w, int64_t at); /* the first not before; NULL: none */
+void firings_forget(struct window *w, int64_t before);
+
 /* ---- kinds ---- */
 int slices_push(struct window *w, struct kept *k);     /* all take k */
 bool slices_wants(struct window *w, int64_t t);        /* false: no window to come has a row of t */
@@ -190,6 +209,8 @@ int slices_correct(struct window *w, struct kept *k);  /* takes k */
 int slices_advance(struct window *w);
 int64_t slices_next(const struct window *w);
 int sliding_push(struct window *w, struct kept *k);
+bool sliding_has(const struct window *w, int64_t t);
+int sliding_correct(struct window *w, struct kept *k); /* takes k */
 int sliding_advance(struct window *w);
 int64_t sliding_next(const struct window *w);
 int count_push(struct window *w, struct kept *k);

@@ -3,10 +3,11 @@
  * Checkpoints of windows: the state as one array of values, in the order of save_members().
  * Loading checks each value's type before it is used: a checkpoint is outside input.
  */
+#include "finger.h"
 #include "fold.h"
 #include "group.h"
 
-#define VERSION 1
+#define VERSION 2 /* 1 had no firings */
 
 struct writer {
     struct arena *arena;
@@ -263,6 +264,43 @@ static void get_triggers(struct window *w, struct reader *r)
     leave_list(r, &list);
 }
 
+static void put_firings(struct writer *wr, const struct window *w)
+{
+    struct writer list = {.arena = wr->arena};
+    for (size_t i = 0; i < w->n_firings; i++) {
+        put_int(&list, w->firings[w->first_firing + i].at);
+        put_int(&list, w->firings[w->first_firing + i].corrections);
+    }
+    put_list(wr, &list);
+}
+
+static void get_firings(struct window *w, struct reader *r)
+{
+    struct reader list = get_list(r);
+    while (!list.failed && list.at + 2 <= list.n) {
+        struct firing *f = firing_of(w, get_int(&list));
+        list.no_memory = !f;
+        list.failed = !f;
+        if (f) {
+            f->corrections = get_int(&list);
+        }
+    }
+    leave_list(r, &list);
+}
+
+/* The tree is made anew of the rows, which must be in order for it. */
+static void fill_fingers(struct window *w, struct reader *r)
+{
+    int64_t before = INT64_MIN;
+    for (size_t i = 0; w->fingers && !r->failed && i < w->rows.n; i++) {
+        const struct kept *k = rowq_at(&w->rows, i);
+        bool ordered = k->row->time_us >= before;
+        before = k->row->time_us;
+        r->no_memory = ordered && finger_insert(w, w->fingers, k) < 0;
+        r->failed = !ordered || r->no_memory;
+    }
+}
+
 static void put_partitions(struct writer *wr, const struct window *w)
 {
     struct writer list = {.arena = wr->arena};
@@ -316,11 +354,12 @@ static void put_form(struct writer *wr, const struct window *w)
     put_int(wr, w->folds ? s->n_aggregates : 0);
 }
 
-static bool same_form(const struct window *w, struct reader *r)
+static bool same_form(const struct window *w, struct reader *r, int64_t *ret_version)
 {
     const struct window_spec *s = &w->spec;
-    return get_int(r) == VERSION && get_int(r) == s->kind && get_int(r) == s->event_time &&
-           get_int(r) == s->n_sources &&
+    *ret_version = get_int(r);
+    return *ret_version >= 1 && *ret_version <= VERSION && get_int(r) == s->kind &&
+           get_int(r) == s->event_time && get_int(r) == s->n_sources &&
            get_int(r) == (s->kind == AST_WINDOW_COUNT ? s->length : 0) && get_int(r) == w->folds &&
            get_int(r) == (w->folds ? s->n_keys : 0) &&
            get_int(r) == (w->folds ? s->n_aggregates : 0) && !r->failed;
@@ -361,6 +400,7 @@ int window_save(const struct window *w, struct arena *a, struct value *ret)
     for (uint32_t i = 0; i < w->spec.n_sources; i++) {
         put_queue(&wr, &w->tables[i]);
     }
+    put_firings(&wr, w);
     if (wr.failed || arena_failed(a)) {
         return -ENOMEM;
     }
@@ -375,7 +415,8 @@ int window_load(struct window *w, const struct value *saved, struct err *err)
         r.items = saved->items;
         r.n = saved->n;
     }
-    if (!same_form(w, &r)) {
+    int64_t version;
+    if (!same_form(w, &r, &version)) {
         return err_set(err, -E_INVAL, "the saved state is of another window");
     }
     int64_t *numbers[NUMBERS];
@@ -392,6 +433,10 @@ int window_load(struct window *w, const struct value *saved, struct err *err)
     for (uint32_t i = 0; i < w->spec.n_sources; i++) {
         get_queue(w, &r, &w->tables[i]);
     }
+    if (version > 1) {
+        get_firings(w, &r);
+    }
+    fill_fingers(w, &r);
     if (r.no_memory) {
         return err_set(err, -ENOMEM, "out of memory");
     }

@@ -145,7 +145,9 @@ static int fire_next(struct window *w, bool *ret_empty)
     w->first_start = INT64_MIN;
     w->last_end = end;
     align(w, end);
-    drop_slices(w, start_of(w, w->next_end) - w->spec.lateness);
+    int64_t kept = start_of(w, w->next_end) - w->spec.lateness;
+    drop_slices(w, kept);
+    firings_forget(w, kept + 1);
     return rc;
 }
 
@@ -202,11 +204,13 @@ int slices_correct(struct window *w, struct kept *k)
         if (start > t) {
             break;
         }
-        struct window_range range = {start, end, end};
+        struct firing *f = firing_of(w, end);
+        if (!f) {
+            return -ENOMEM;
+        }
+        struct window_range range = {start, end, end, ++f->corrections};
         bool empty;
-        w->correcting = true;
         rc = fire(w, &range, start, &empty);
-        w->correcting = false;
     }
     return rc;
 }

@@ -51,7 +51,7 @@ static void on_emit(void *arg, const struct window_output *out)
     struct seen *s = arg;
     s->last = out->range;
     s->emitted++;
-    s->corrections += out->correction;
+    s->corrections += out->range.correction > 0;
     for (uint32_t i = 0; i < out->n_groups; i++) {
         const struct window_group *g = &out->groups[i];
         for (uint32_t k = 0; k < g->n_tuples; k++) {
