@@ -143,7 +143,8 @@ struct json *placed_clean(struct arena *a, const struct json *report, const char
 {
     static const char *const numbers[] = {"observedGeneration", "results", "errors", "checkpoints"};
     if (!is_state(report, "Running") && !is_state(report, "Stopped") &&
-        !is_state(report, "Defined") && !is_state(report, "Failed")) {
+        !is_state(report, "Defined") && !is_state(report, "Waiting") &&
+        !is_state(report, "Failed")) {
         (void)err_set(err, -E_INVAL, "state '%.40s' is none of a stream, table or rule",
                       state_of(report));
         return NULL;

@@ -7,6 +7,7 @@
  *     STATE/store.db          the replica           STATE/node/   key and certificate of the node
  *     STATE/images, pods/ ... the runtime's         STATE/pki/    those of the local API
  *     STATE/run/api.sock      the local API         STATE/kubeconfig
+ *     STATE/data/             of the program `data` (data_child.h), when the node has rules
  */
 #include <malloc.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include "api/server_pki.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "data_child.h"
 #include "io/file.h"
 #include "io/loop.h"
 #include "io/tls.h"
@@ -49,6 +51,7 @@ struct edge {
     struct tls_ctx *tls;
     struct http_server *http;
     struct sync_child *child;
+    struct data_child *data;
     struct io_timer renewal, stop;
     int64_t stop_waited_ms;
     bool stopping;
@@ -172,7 +175,10 @@ static int open_api(struct edge *e, struct err *err)
         return rc;
     }
     e->api = api_server_new(e->loop, e->store, &opts, err);
-    return e->api ? 0 : err->code;
+    rc = e->api
+             ? api_server_route(e->api, "/selvedge/v1/report", 0, replica_report_route, e->replica)
+             : err->code;
+    return rc < 0 && e->api ? err_sys(err, rc, "open the local API") : rc;
 }
 
 static int open_http(struct edge *e, struct err *err)
@@ -234,6 +240,19 @@ static int open_child(struct edge *e, struct err *err)
     return rc;
 }
 
+static int open_data(struct edge *e, struct err *err)
+{
+    const struct data_child_opts opts = {
+        .loop = e->loop,
+        .store = e->store,
+        .state_dir = e->opts->state_dir,
+        .program = e->opts->data_program,
+        .args = e->opts->data_args,
+        .log_level = e->opts->log_level,
+    };
+    return data_child_new(&opts, &e->data, err);
+}
+
 /* ---- stop: in reverse order, the store last ---- */
 
 static void on_store_closed(void *arg, int code)
@@ -251,6 +270,7 @@ static void close_parts(struct edge *e)
     if (e->infra) {
         infra_set_parent(e->infra, NULL);
     }
+    data_child_free(TAKE_PTR(e->data));
     sync_child_free(TAKE_PTR(e->child));
     http_server_free(TAKE_PTR(e->http));
     api_server_free(TAKE_PTR(e->api));
@@ -270,7 +290,7 @@ static void stop_when_idle(void *arg)
 {
     struct edge *e = arg;
     e->stop_waited_ms += STOP_POLL_MS;
-    size_t busy = infra_busy(e->infra);
+    size_t busy = infra_busy(e->infra) + data_child_running(e->data);
     if (busy > 0 && e->stop_waited_ms < STOP_MAX_MS) {
         return;
     }
@@ -294,6 +314,7 @@ static void on_signal(void *arg, int signum)
     e->stopping = true;
     log_info("stopping signal=%d, containers go on", signum);
     api_server_drain(e->api);
+    data_child_stop(e->data);
     sync_child_free(TAKE_PTR(e->child));
     infra_stop(e->infra);
     io_timer_init(e->loop, &e->stop, stop_when_idle, e);
@@ -312,6 +333,7 @@ static int start(struct edge *e, struct err *err)
     rc = rc < 0 ? rc : open_api(e, err);
     rc = rc < 0 ? rc : open_http(e, err);
     rc = rc < 0 ? rc : open_child(e, err);
+    rc = rc < 0 ? rc : open_data(e, err);
     rc = rc < 0 ? rc : loop_on_signal(e->loop, SIGTERM, on_signal, e, err);
     rc = rc < 0 ? rc : loop_on_signal(e->loop, SIGINT, on_signal, e, err);
     if (rc == 0) {

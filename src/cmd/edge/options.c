@@ -37,6 +37,10 @@ static const char usage[] =
     "  --cgroup-parent NAME    control group above all pods; default: selvedge\n"
     "  --oci-runtime PROGRAM   default: runc, else crun\n"
     "  --conmon PROGRAM        default: conmon\n"
+    "  --data PROGRAM          runs streams, tables and rules; default: data, beside this program\n"
+    "  --data-args TEXT        more options of it, separated by spaces (selvedge data --help), such\n"
+    "                          as \"--mqtt 127.0.0.1:1883 --mqtt-anonymous\". It is started only when\n"
+    "                          the node has a stream, table or rule\n"
     "  --heartbeat SECONDS     how often the node tells its parent that it lives; default: 30. Less\n"
     "                          than the center's --node-grace\n"
     "  --image-gc-high-threshold PERCENT\n"
@@ -262,6 +266,8 @@ int edge_options_parse(int argc, char **argv, struct edge_options *ret, struct e
         {"cni-bin-dirs", &o.cni_bin_dirs, NULL},
         {"cni-conf-dir", &o.cni_conf_dir, NULL},
         {"conmon", &o.conmon, NULL},
+        {"data", &o.data_program, NULL},
+        {"data-args", &o.data_args, NULL},
         {"heartbeat", &o.heartbeat_text, NULL},
         {"image-gc-high-threshold", &o.gc_high_text, NULL},
         {"image-gc-low-threshold", &o.gc_low_text, NULL},

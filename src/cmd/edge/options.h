@@ -13,7 +13,7 @@ struct edge_options {
     const char *gc_high_text, *gc_low_text, *heartbeat_text;
     const char *state_dir, *parent, *token, *token_file, *node_name, *node_ip, *node_labels,
         *local_listen, *bridge, *pod_subnet, *cgroup_parent, *cni_conf_dir, *cni_bin_dirs,
-        *oci_runtime, *conmon, *log_dir, *log_level;
+        *oci_runtime, *conmon, *log_dir, *log_level, *data_program, *data_args;
     bool check, teardown;
     /* read-only, made from the above; heap */
     char *name;   /* of the node */
