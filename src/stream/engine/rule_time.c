@@ -142,7 +142,7 @@ static int tell_late(struct pipeline *p, const struct batch *b, uint32_t row)
     }
     struct arena a;
     arena_init(&a, 0);
-    struct value event = batch_object(&a, b, row, true);
+    struct value event = b->whole ? b->whole[row] : batch_object(&a, b, row, true);
     bool no_memory = arena_failed(&a);
     if (!no_memory) {
         e->opts.on_late(e->opts.arg, p->rule, &event);
