@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests ask this machine: commands, waiting, processes, mounts, cgroups, network namespaces.
 """
+import contextlib
 import ctypes
 import http.client
 import os
+import random
 import re
 import socket
 import subprocess
@@ -55,9 +57,13 @@ def shorten(value, limit=6000):
 
 
 def free_port(address="127.0.0.1"):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, below those that the kernel hands out: while a program restarts,
+    no connection of another test takes its port."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind((address, port))
+            return port
 
 
 def in_netns(name, function):
