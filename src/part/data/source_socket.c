@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The socket source: programs on the node connect to a Unix socket (DATASOURCE is its path) and
- * send frames: a length of 4 bytes (little endian), then so many bytes, which the stream's FORMAT
- * decodes ("batch" takes many events in columns, format/frame.h). A connection that breaks the
- * frame's bounds is closed; others go on.
+ * send frames (socket_frames.h), whose bytes the stream's FORMAT decodes ("batch" takes many events
+ * in columns, format/frame.h). A connection that breaks the frame's bounds is closed; others go on.
  */
-#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data_private.h"
 #include "io/stream.h"
 #include "io/tcp.h"
+#include "socket_frames.h"
 #include "source.h"
 
 #define PEERS_MAX 256
-#define HEAD 4
+#define DELIVERY 64 /* events at a time */
 
 struct peer {
     struct list link;
     struct socket *socket;
     struct stream *stream;
-    struct buf in;
+    struct socket_frames frames;
 };
 
 struct socket {
@@ -35,42 +34,39 @@ static void drop(struct peer *p)
     list_del(&p->link);
     p->socket->n_peers--;
     stream_close(p->stream);
-    buf_fini(&p->in);
+    socket_frames_fini(&p->frames);
     mem_free(p);
-}
-
-static uint32_t length_of(const char *p)
-{
-    const unsigned char *u = (const unsigned char *)p;
-    return (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;
 }
 
 /* All whole frames; false when a frame is out of bounds. */
 static bool take_frames(struct peer *p)
 {
-    while (buf_len(&p->in) >= HEAD) {
-        uint32_t n = length_of(buf_data(&p->in));
-        if (n > LIMIT_EVENT_BYTES) {
-            log_warn("stream %s: a frame of %u bytes is too large, closing", p->socket->source.name,
-                     n);
-            p->socket->source.errors++;
-            return false;
+    struct source *s = &p->socket->source;
+    struct payload all[DELIVERY];
+    uint32_t n = 0;
+    int rc;
+    while ((rc = socket_frames_next(&p->frames, &all[n].bytes)) == 1) {
+        all[n] = (struct payload){.bytes = all[n].bytes, .arrival_us = wall_now().us};
+        if (++n == DELIVERY) {
+            source_deliver(s, all, n);
+            n = 0;
         }
-        if (buf_len(&p->in) - HEAD < n) {
-            return true;
-        }
-        struct payload payload = {.bytes = str_n(buf_data(&p->in) + HEAD, n),
-                                  .arrival_us = wall_now().us};
-        source_deliver(&p->socket->source, &payload, 1);
-        buf_consume(&p->in, HEAD + n);
     }
-    return true;
+    if (n > 0) {
+        source_deliver(s, all, n);
+    }
+    if (rc < 0) {
+        log_warn("stream %s: a frame of %u bytes is too large, closing", s->name,
+                 socket_frames_length(&p->frames));
+        s->errors++;
+    }
+    return rc == 0;
 }
 
 static void on_read(void *arg, const char *data, size_t n)
 {
     struct peer *p = arg;
-    if (buf_append(&p->in, data, n) < 0 || !take_frames(p)) {
+    if (socket_frames_feed(&p->frames, data, n) < 0 || !take_frames(p)) {
         drop(p);
     }
 }
@@ -98,7 +94,7 @@ static void on_accept(void *arg, struct stream *stream)
     }
     p->socket = k;
     p->stream = stream;
-    buf_init(&p->in, LIMIT_EVENT_BYTES + HEAD + ((size_t)1 << 20));
+    socket_frames_init(&p->frames);
     list_push_back(&k->peers, &p->link);
     k->n_peers++;
     stream_set_events(stream, &events, p);
