@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What eKuiper's users have beside streams and rules: schedules, schemas, lookup tables; in the program `data`."""
+import subprocess
 import time
 from datetime import datetime, timedelta, timezone
 
@@ -71,3 +72,94 @@ def test_a_duration_alone_ends_a_rule(data):
     data.rule("r", "SELECT a FROM demo", {"nop": {}}, duration="300ms")
     until("it has ended", lambda: state(data, "r") == "stopped", pause=0.05)
     assert data.status("r")["message"] == "duration terminated"
+
+
+# ---- schemas ----
+
+PROTO = """
+syntax = "proto3";
+package lab;
+message Reading {
+  string id = 1; double t = 2; repeated sint32 codes = 3; map<string, Place> places = 4;
+  optional bool ok = 5; Kind kind = 6;
+  oneof either { bytes raw = 7; uint64 big = 8; }
+  message Place { float x = 1; Place inner = 2; }
+}
+enum Kind { NONE = 0; SOME = 1; }
+"""
+PROTO_TEXT = 'id: "a" t: 21.5 codes: -1 codes: 300 places {key: "k" value {x: 0.5 inner {x: 2}}} ok: false kind: SOME big: 7'
+
+
+def protoc(base, verb, message, data, text=PROTO):
+    """Messages of a foreign writer and reader."""
+    (base / "x.proto").write_text(text)
+    return subprocess.run(["protoc", f"--{verb}={message}", f"-I{base}", "x.proto"], input=data, check=True,
+                          stdout=subprocess.PIPE).stdout
+
+
+def protobuf_stream(data, name, schema):
+    data.ok("POST", "/streams", {"sql": f'CREATE STREAM {name} () WITH (DATASOURCE="/pb", TYPE="httppush", '
+                                        f'FORMAT="protobuf", SCHEMAID="{schema}")'})
+
+
+def test_schemas_live_as_in_ekuiper(data, base):
+    status, answer = data.call("POST", "/schemas/protobuf", {"name": "lab", "content": PROTO})
+    assert (status, answer) == (201, "protobuf schema lab is created")
+    assert data.call("POST", "/schemas/protobuf", {"name": "lab", "content": PROTO})[0] == 400
+    (base / "b.proto").write_text("message Book {required string title = 1; required int32 price = 2;}")
+    data.ok("POST", "/schemas/protobuf", {"name": "books", "file": f"file://{base}/b.proto"})
+    assert data.ok("GET", "/schemas/protobuf") == ["books", "lab"]
+    assert data.ok("GET", "/schemas/protobuf/books") == {
+        "type": "protobuf", "name": "books", "content": (base / "b.proto").read_text(), "file": "", "soFile": ""}
+    status, answer = data.call("GET", "/schemas/protobuf/other")
+    assert (status, answer["error"]) == (404, 1002)
+    protobuf_stream(data, "demo", "lab.Reading")
+    status, answer = data.call("DELETE", "/schemas/protobuf/lab")
+    assert status == 400 and "used by stream demo" in answer["message"]
+    status, answer = data.call("PUT", "/schemas/protobuf/lab", {"content": PROTO.replace("Reading", "Other")})
+    assert status == 400 and "stream demo: the schema has no message 'Reading'" in answer["message"]
+    data.kill()
+    data.start()
+    assert data.ok("GET", "/schemas/protobuf/lab")["content"] == PROTO
+    assert data.ok("GET", "/streams") == ["demo"]
+    data.ok("DELETE", "/streams/demo")
+    assert data.ok("DELETE", "/schemas/protobuf/lab") == "protobuf schema lab is deleted"
+    assert data.ok("GET", "/schemas/protobuf") == ["books"]
+
+
+@pytest.mark.parametrize("body, said", [
+    ({"content": "message A {}"}, "name is required"),
+    ({"name": "x"}, "must specify content or file"),
+    ({"name": "x", "content": "message A {}", "file": "file:///x.proto"}, "cannot specify both"),
+    ({"name": "x", "file": "file:///etc/hostname"}, "the ending .proto"),
+    ({"name": "x", "file": "http://127.0.0.1/x.proto"}, "give the content"),
+    ({"name": "x", "content": "message A {", "soFile": "x.so"}, "plugins"),
+    ({"name": "x", "content": 'import "y.proto";'}, "line 1: import is not supported"),
+    ({"name": "a.b", "content": "message A {}"}, "neither '.' nor '/'"),
+])
+def test_a_wrong_schema_is_refused_with_a_reason(data, body, said):
+    status, answer = data.call("POST", "/schemas/protobuf", body)
+    assert status in (400, 501) and said in answer["message"], answer
+    assert data.ok("GET", "/schemas/protobuf") == []
+
+
+def test_messages_of_protoc_go_in_and_come_out(data, base):
+    data.ok("POST", "/schemas/protobuf", {"name": "lab", "content": PROTO})
+    protobuf_stream(data, "demo", "lab.Reading")
+    data.rule("json", "SELECT * FROM demo", file_sink(base / "out"))
+    data.rule("again", "SELECT * FROM demo", {"file": {"path": str(base / "pb"), "format": "protobuf",
+                                                       "schemaId": "lab.Reading"}})
+    data.ok("POST", "/pb", protoc(base, "encode", "lab.Reading", PROTO_TEXT.encode()))
+    assert lines(base / "out") == [{"id": "a", "t": 21.5, "codes": [-1, 300], "kind": 1, "ok": False, "big": 7,
+                                    "places": {"k": {"x": 0.5, "inner": {"x": 2}}}}]
+    again = protoc(base, "decode", "lab.Reading", (base / "pb").read_bytes().removesuffix(b"\n"))
+    assert again == protoc(base, "decode", "lab.Reading", protoc(base, "encode", "lab.Reading", PROTO_TEXT.encode()))
+    data.ok("PUT", "/schemas/protobuf/lab", {"content": PROTO.replace("double t", "double temperature")})
+    data.ok("POST", "/pb", protoc(base, "encode", "lab.Reading", b"t: 1"))
+    assert lines(base / "out")[1]["temperature"] == 1
+    data.ok("POST", "/pb", b"\xff\xff")
+    assert "no message lab.Reading" in data.status("json")["last_exception"]
+    status, answer = data.call("POST", "/streams", {"sql": 'CREATE STREAM x () WITH (FORMAT="protobuf", SCHEMAID="none.A")'})
+    assert status == 400 and "schema none is not registered" in answer["message"]
+    status, answer = data.call("DELETE", "/schemas/protobuf/lab")
+    assert status == 400 and "used by" in answer["message"]

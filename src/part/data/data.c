@@ -8,7 +8,10 @@
 #include "base/mem.h"
 #include "broker.h"
 #include "io/file.h"
+#include "placement.h"
+#include "objects.h"
 #include "rest.h"
+#include "schemas.h"
 #include "sink.h"
 #include "source_http_push.h"
 #include "source_mqtt.h"
@@ -41,7 +44,13 @@ static void on_clock(void *arg)
 
 static void on_rule_error(void *arg, struct rule *rule, const struct err *err)
 {
-    data_rule_failed(arg, rule, err);
+    data_rule_failed(arg, str_of(rule_id(rule)), rule, err->text);
+}
+
+static void on_late(void *arg, struct rule *rule, const struct value *event)
+{
+    const struct data *d = arg;
+    (void)topics_publish(d->topics, rule_late_topic(rule), event); /* what it drops it counts */
 }
 
 static void on_use(void *arg, struct engine_stream *s, bool used)
@@ -63,8 +72,13 @@ static int open_store(struct data *d, struct err *err)
 
 static int open_engine(struct data *d, struct err *err)
 {
-    const struct engine_options opts = {
-        .zone = d->zone, .on_error = on_rule_error, .on_use = on_use, .arg = d};
+    const struct engine_options opts = {.zone = d->zone,
+                                        .on_error = on_rule_error,
+                                        .on_late = on_late,
+                                        .on_use = on_use,
+                                        .arg = d,
+                                        .find_schema = schemas_find,
+                                        .schema_arg = d};
     return engine_new(&opts, wall_now().us, &d->engine, err);
 }
 
@@ -111,7 +125,9 @@ static void free_parts(struct data *d)
     rest_tests_free(d);
     data_rules_free(d);
     data_streams_free(d);
+    placement_close(d);
     engine_free(TAKE_PTR(d->engine));
+    schemas_free(d);
     topics_free(TAKE_PTR(d->topics));
 }
 
@@ -139,10 +155,12 @@ int data_start(const struct data_config *cfg, struct data **ret, struct err *err
     d->port = cfg->port;
     io_timer_init(d->loop, &d->clock, on_clock, d);
     list_init(&d->mqtt_sources);
+    list_init(&d->mqtt_shares);
     list_init(&d->http_sources);
     int rc = copy_texts(d, cfg);
     rc = rc < 0 ? err_sys(err, rc, "start the rules") : open_store(d, err);
     rc = rc < 0 ? rc : open_engine(d, err);
+    rc = rc < 0 ? rc : placement_open(d, cfg->threads, err);
     rc = rc < 0 ? rc : open_broker(d, cfg->broker, err);
     if (rc == 0) {
         d->topics = topics_new(d->loop);
@@ -160,9 +178,15 @@ int data_start(const struct data_config *cfg, struct data **ret, struct err *err
         }
         return rc;
     }
+    schemas_load(d);
     data_streams_load(d);
     data_rules_load(d);
     data_turn(d);
+    rc = cfg->api ? objects_start(d, cfg->api, err) : 0;
+    if (rc < 0) {
+        data_stop(d, 0, NULL, NULL);
+        return rc;
+    }
     *ret = d;
     return 0;
 }
@@ -206,14 +230,17 @@ static void on_flushed(void *arg)
 void data_stop(struct data *d, int64_t grace_ms, void (*done)(void *arg), void *arg)
 {
     d->stopping = true;
+    objects_stop(TAKE_PTR(d->objects));
     d->stopped = done;
     d->stopped_arg = arg;
     d->flushing = 1;
     MAP_FOR_EACH (slot, &d->rules) {
         struct data_rule *r = slot->value;
         data_rule_save(r);
-        if (r->rule) {
-            rule_stop(r->rule);
+        if (r->live) {
+            placement_hold(r);
+            rule_stop(r->live);
+            placement_release(r);
         }
         for (uint32_t i = 0; i < r->n_sinks; i++) {
             d->flushing++;

@@ -74,11 +74,10 @@ void rest_json(struct rest_call *c, int status, const struct json *j)
     buf_fini(&b);
 }
 
-static void reply_error(struct rest_call *c, int code, const char *prefix, const char *text)
+static void reply_problem(struct rest_call *c, int status, const char *prefix, const char *text)
 {
     struct buf b = BUF_INIT, message = BUF_INIT;
-    bool missing = code == -E_NOENT;
-    int status = missing ? 404 : err_http_status(code) >= 500 ? err_http_status(code) : 400;
+    bool missing = status == 404;
     (void)buf_printf(&message, "%s%s%s", prefix ? prefix : "", prefix ? ": " : "",
                      text); /* sticky, as below */
     (void)buf_printf(&b, "{\"error\":%d,\"message\":", missing ? ERROR_NOT_FOUND : ERROR_UNDEFINED);
@@ -87,6 +86,22 @@ static void reply_error(struct rest_call *c, int code, const char *prefix, const
     reply(c, status, true, buf_str(&b));
     buf_fini(&b);
     buf_fini(&message);
+}
+
+static void reply_error(struct rest_call *c, int code, const char *prefix, const char *text)
+{
+    int status = err_http_status(code);
+    reply_problem(c, code == -E_NOENT ? 404 : status >= 500 ? status : 400, prefix, text);
+}
+
+bool rest_owned(struct rest_call *c, const char *prefix, const char *object)
+{
+    if (!object) {
+        return false;
+    }
+    char *text = arena_printf(c->arena, "%s defines it: change it there, with kubectl", object);
+    reply_problem(c, 409, prefix, text ? text : "out of memory");
+    return true;
 }
 
 void rest_error(struct rest_call *c, const char *prefix, const struct err *err)
@@ -171,9 +186,10 @@ static void nothing_there(struct rest_call *c)
 static void unsupported(struct rest_call *c)
 {
     struct err err;
-    (void)err_set(&err, -E_NOTSUP,
-                  "not supported: plugins, external services, schemas and uploads of eKuiper are "
-                  "not part of Selvedge");
+    (void)err_set(
+        &err, -E_NOTSUP,
+        "not supported: plugins, external services, custom schemas and uploads of eKuiper "
+        "are not part of Selvedge");
     rest_error(c, NULL, &err);
 }
 
@@ -217,6 +233,11 @@ static const struct route {
     {"GET", "rules/*/topo", rest_rule_topo},
     {"GET", "rules/*/explain", rest_rule_explain},
     {"PUT", "rules/*/reset_state", rest_rule_reset},
+    {"GET", "schemas/protobuf", rest_schemas_list},
+    {"POST", "schemas/protobuf", rest_schemas_create},
+    {"GET", "schemas/protobuf/*", rest_schema_get},
+    {"PUT", "schemas/protobuf/*", rest_schema_put},
+    {"DELETE", "schemas/protobuf/*", rest_schema_delete},
     {"POST", "ruleset/import", rest_set_import},
     {"POST", "ruleset/export", rest_set_export},
     {"GET", "ruleset/export", rest_set_export},

@@ -31,6 +31,9 @@ void rest_json(struct rest_call *c, int status, const struct json *j);
 void rest_done(struct rest_call *c); /* the exchange was ended by other means */
 /* {"error": 1000 (1002: not found), "message": "prefix: text"}; prefix may be NULL. */
 void rest_error(struct rest_call *c, const char *prefix, const struct err *err);
+/* What an object of the API defines is changed there: answers 409 and returns true when object (as
+ * in struct data_rule) is not NULL. */
+bool rest_owned(struct rest_call *c, const char *prefix, const char *object);
 /* Keeps a definition (value.p NULL: deletes it), then answers with status; when it cannot be kept
  * calls undo and answers with the reason. */
 void rest_keep(struct rest_call *c, int status, const char *group, struct str name,
@@ -45,6 +48,8 @@ rest_fn rest_tables_list, rest_table_get, rest_table_put, rest_table_delete, res
 rest_fn rest_rules_list, rest_rules_create, rest_rule_get, rest_rule_put, rest_rule_delete,
     rest_rule_start, rest_rule_stop, rest_rule_restart, rest_rule_status, rest_rules_status,
     rest_rule_topo, rest_rule_explain, rest_rule_validate, rest_rule_reset;
+rest_fn rest_schemas_list, rest_schemas_create, rest_schema_get, rest_schema_put,
+    rest_schema_delete;
 rest_fn rest_set_import, rest_set_export;
 rest_fn rest_test_create, rest_test_start, rest_test_delete, rest_test_watch;
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "net/ws.h"
 #include "rest_private.h"
+#include "schemas.h"
 #include "sink.h"
 
 #define TRIAL_MS (10 * 60 * 1000)
@@ -193,7 +194,11 @@ static int add_mock(struct rule_test *t, const char *name, const struct json *j,
 
 static int set_up_engine(struct rule_test *t, const struct json *mocks, struct err *err)
 {
-    const struct engine_options opts = {.zone = t->data->zone, .on_error = on_error, .arg = t};
+    const struct engine_options opts = {.zone = t->data->zone,
+                                        .on_error = on_error,
+                                        .arg = t,
+                                        .find_schema = schemas_find,
+                                        .schema_arg = t->data};
     t->mocked = json_len(mocks) > 0;
     if (!t->mocked) {
         t->engine = t->data->engine;
@@ -231,7 +236,7 @@ static int set_up(struct rule_test *t, struct json *body, struct err *err)
                            on_result, t, &t->rule, err);
     return rc < 0 ? rc
                   : sink_open_with(t->data, &trial_sink, t->id, 0, json_get(body, "sinkProps"),
-                                   &t->sink, err);
+                                   /* qos= */ 0, &t->sink, err);
 }
 
 void rest_test_create(struct rest_call *c)

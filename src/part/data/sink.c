@@ -10,10 +10,13 @@
  */
 #include "sink.h"
 
+#include <inttypes.h>
+
 #include "base/encode.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "data_private.h"
+#include "shard.h"
 #include "sink_encode.h"
 #include "sink_log.h"
 #include "sink_queue.h"
@@ -25,14 +28,20 @@
 #define RETRY_MS_MAX (30 * 1000)
 #define CACHE_BYTES_DEFAULT ((int64_t)256 << 20)
 #define WINDOW_DEFAULT 1
+#define SPACE_MS 200 /* between two looks whether a disk has room again */
 
 struct frame {
     struct sink *sink;
-    struct sink_encoder *encoder;
+    struct sink_encoder *encoder; /* of the holder of the shard, if there is one */
+    struct collected *collecting; /* as well: while it makes messages in the shard's thread */
+    struct shard *shard;          /* NULL = the loop's thread makes them */
     struct sink_queue queue;
-    struct sink_log *log; /* enableCache; NULL = memory alone */
-    uint64_t read_next;   /* of the log: sequence that is read next */
-    uint64_t sequence;    /* of the last message without a log */
+    struct sink_log *log;   /* enableCache; NULL = memory alone */
+    struct sink_queue held; /* with a log: what it could not take yet, in order */
+    uint64_t read_next;     /* of the log: sequence that is read next */
+    uint64_t released;      /* qos 2: what may be sent, up to here */
+    unsigned qos;           /* of the rule */
+    uint64_t sequence;      /* of the last message without a log */
     size_t buffer_length;
     int64_t retries; /* of a message; < 0 = without end */
     int64_t retry_ms, retry_max_ms;
@@ -42,7 +51,7 @@ struct frame {
     bool dirty;        /* appended since the last sync */
     unsigned failures; /* in a row */
     struct io_task pump;
-    struct io_timer retry, linger;
+    struct io_timer retry, linger, space;
     struct io_timer grace;
     void (*flushed)(void *arg);
     void *flushed_arg;
@@ -79,7 +88,7 @@ static void trouble(struct sink *s, const char *why)
  */
 static bool idle(const struct frame *f)
 {
-    return f->log ? !f->dirty : f->queue.n == 0;
+    return f->log ? !f->dirty && f->held.n == 0 : f->queue.n == 0;
 }
 
 static void look_flushed(struct frame *f)
@@ -100,37 +109,140 @@ static void drop_oldest(struct frame *f)
     }
 }
 
-static bool full(const struct frame *f)
+static bool full(const struct frame *f, const struct sink_queue *q)
 {
-    return f->queue.n >= f->buffer_length || f->queue.bytes >= QUEUE_BYTES_MAX;
+    return q->n >= f->buffer_length || q->bytes >= QUEUE_BYTES_MAX;
 }
 
-/* A message of the encoder: into the log, or into memory. Takes the item. */
-static void enqueue(void *arg, struct sink_item *it)
+/* < 0: the log cannot take it (now). */
+static int append(struct frame *f, const struct sink_item *it)
 {
-    struct frame *f = arg;
-    struct sink *s = f->sink;
     struct err err;
+    uint64_t sequence;
+    int rc = sink_log_append(f->log, it->message.bytes, &sequence, &err);
+    if (rc < 0) {
+        trouble(f->sink, err.text);
+    } else {
+        f->dirty = true;
+    }
+    return rc;
+}
+
+/* Into the log. What a full disk refuses waits in memory with all that comes after it; what is
+ * over the bounds there, or too large for ever, is dropped. Takes the item. */
+static void keep(struct frame *f, struct sink_item *it)
+{
+    int rc = f->held.n > 0 ? -E_NOSPACE : append(f, it);
+    if (rc < 0 && rc != -E_TOOBIG && !full(f, &f->held)) {
+        sink_queue_push(&f->held, it);
+        if (!io_timer_active(&f->space)) {
+            io_timer_start(&f->space, SPACE_MS, 0);
+        }
+        return;
+    }
+    f->sink->dropped += rc < 0;
+    sink_item_free(it);
+}
+
+static void keep_held(struct frame *f)
+{
+    struct sink_item *it;
+    while ((it = sink_queue_oldest_idle(&f->held))) {
+        if (append(f, it) < 0) {
+            io_timer_start(&f->space, SPACE_MS, 0);
+            return;
+        }
+        sink_queue_remove(&f->held, it);
+        if (f->held.n == 0) {
+            trouble(f->sink, NULL);
+        }
+    }
+}
+
+/* A message: into the log, or into memory. Takes the item. */
+static void enqueue(struct frame *f, struct sink_item *it)
+{
+    struct sink *s = f->sink;
     s->in++;
     if (f->log) {
-        uint64_t sequence;
-        if (sink_log_append(f->log, it->message.bytes, &sequence, &err) < 0) {
-            s->dropped++;
-            trouble(s, err.text);
-        }
-        f->dirty = true;
-        sink_item_free(it);
-    } else if (full(f) && f->refuse_newest) {
+        keep(f, it);
+    } else if (full(f, &f->queue) && f->refuse_newest) {
         s->errors++;
         sink_item_free(it);
     } else {
-        if (full(f)) {
+        if (full(f, &f->queue)) {
             drop_oldest(f);
         }
         it->message.sequence = ++f->sequence;
         sink_queue_push(&f->queue, it);
     }
     loop_defer(s->loop, &f->pump);
+}
+
+/* ---- messages of the encoder ---- */
+
+/* What one emission became in the thread of a shard, on its way to the loop. */
+struct collected {
+    struct shard_note note;
+    struct frame *frame;
+    struct list items;
+    int64_t linger_ms; /* < 0: nothing was asked for */
+    bool failed;
+    char *why; /* heap */
+};
+
+static void on_ready(void *arg, struct sink_item *it)
+{
+    struct frame *f = arg;
+    if (f->collecting) {
+        list_push_back(&f->collecting->items, &it->link);
+    } else {
+        enqueue(f, it);
+    }
+}
+
+static void set_linger(struct frame *f, int64_t ms)
+{
+    if (ms > 0) {
+        io_timer_start(&f->linger, ms, 0);
+    } else {
+        io_timer_stop(&f->linger);
+    }
+}
+
+static void on_linger_wanted(void *arg, int64_t ms)
+{
+    struct frame *f = arg;
+    if (f->collecting) {
+        f->collecting->linger_ms = ms;
+    } else {
+        set_linger(f, ms);
+    }
+}
+
+static void take_failed(struct sink *s, const char *why)
+{
+    s->errors++;
+    trouble(s, why);
+}
+
+static void on_collected(struct shard_note *n)
+{
+    struct collected *c = CONTAINER_OF(n, struct collected, note);
+    struct frame *f = c->frame;
+    struct list *l;
+    while ((l = list_pop_front(&c->items))) {
+        list_init(l);
+        enqueue(f, CONTAINER_OF(l, struct sink_item, link));
+    }
+    if (c->linger_ms >= 0) {
+        set_linger(f, c->linger_ms);
+    }
+    if (c->failed) {
+        take_failed(f->sink, c->why ? c->why : "out of memory");
+    }
+    mem_free(c->why);
+    mem_free(c);
 }
 
 /* ---- sending ---- */
@@ -143,7 +255,7 @@ static unsigned window_of(const struct frame *f)
 /* Fills the queue from the log. */
 static void read_log(struct frame *f)
 {
-    while (f->queue.n < window_of(f)) {
+    while (f->queue.n < window_of(f) && (f->qos < 2 || f->read_next <= f->released)) {
         struct err err;
         struct buf b = BUF_INIT;
         uint64_t sequence;
@@ -154,6 +266,7 @@ static void read_log(struct frame *f)
             it->message.bytes = str_n(bytes, buf_len(&b));
             it->message.sequence = sequence;
             rc = bytes || buf_len(&b) == 0 ? 1 : -E_NOMEM;
+            rc = rc == 1 && f->qos == 2 && sequence > f->released ? 0 : rc; /* behind a gap */
         }
         buf_fini(&b);
         if (rc != 1) {
@@ -191,23 +304,37 @@ static void pause_after_failure(struct frame *f)
     io_timer_start(&f->retry, ms / 2 + (int64_t)random_below((uint64_t)ms / 2 + 1), 0);
 }
 
+static int sync_log(struct frame *f, struct err *err)
+{
+    int rc = f->dirty ? sink_log_sync(f->log, err) : 0;
+    f->dirty = rc < 0;
+    return rc;
+}
+
 static void on_pump(void *arg)
 {
     struct frame *f = arg;
     struct err err;
-    if (f->log && f->dirty) {
-        if (sink_log_sync(f->log, &err) < 0) {
+    if (f->log) {
+        keep_held(f);
+        if (sync_log(f, &err) < 0) {
             trouble(f->sink, err.text);
             pause_after_failure(f);
         } else {
-            f->dirty = false;
+            read_log(f);
         }
     }
-    if (f->log && !f->dirty) {
-        read_log(f);
-    }
     send_next(f);
-    look_flushed(f);
+    if (f->sink->on_progress) {
+        f->sink->on_progress(f->sink->progress_arg);
+    }
+    look_flushed(f); /* who waited may close the sink */
+}
+
+static void on_space(void *arg)
+{
+    struct frame *f = arg;
+    loop_defer(f->sink->loop, &f->pump);
 }
 
 static void on_retry(void *arg)
@@ -257,7 +384,10 @@ void sink_done(struct sink *s, uint64_t sequence, int code, const char *why)
 static void on_linger(void *arg)
 {
     struct frame *f = arg;
+    (void)shard_hold(f->shard);
+    shard_settle(f->shard); /* what it made before goes first */
     sink_encoder_flush(f->encoder);
+    shard_release(f->shard);
 }
 
 static void on_grace(void *arg)
@@ -267,6 +397,12 @@ static void on_grace(void *arg)
     if (fn) {
         fn(f->flushed_arg);
     }
+}
+
+static int on_note(void *arg, struct buf *out, struct err *err)
+{
+    struct sink *s = arg;
+    return s->ops->note(s, out, err);
 }
 
 static int open_log(struct sink *s, struct frame *f, struct err *err)
@@ -283,6 +419,12 @@ static int open_log(struct sink *s, struct frame *f, struct err *err)
     if (rc == 0) {
         sink_log_stats(f->log, &st);
         f->read_next = st.first;
+        if (f->qos > 0) {
+            sink_log_refuse(f->log);
+        }
+        if (s->ops->note) {
+            sink_log_notes(f->log, on_note, s);
+        }
     }
     return rc;
 }
@@ -290,9 +432,10 @@ static int open_log(struct sink *s, struct frame *f, struct err *err)
 static int read_conf(struct sink *s, struct frame *f, struct err *err)
 {
     const struct json *c = s->conf;
-    bool cache = json_true(json_get(c, "enableCache"), false) && !s->ops->values;
+    bool cache = json_true(json_get(c, "enableCache"), false) || f->qos == 2;
+    cache = cache && !s->ops->values;
     f->buffer_length = (size_t)MAX_OF(json_i64(json_get(c, "bufferLength"), BUFFER_DEFAULT), 1);
-    f->retries = json_i64(json_get(c, "retryCount"), cache ? -1 : RETRIES_DEFAULT);
+    f->retries = json_i64(json_get(c, "retryCount"), cache || f->qos > 0 ? -1 : RETRIES_DEFAULT);
     f->retry_ms = MAX_OF(json_i64(json_get(c, "retryInterval"), RETRY_MS_DEFAULT), 1);
     f->retry_max_ms = MAX_OF(json_i64(json_get(c, "retryMaxInterval"), RETRY_MS_MAX), f->retry_ms);
     f->refuse_newest = json_true(json_get(c, "disableBufferFullDiscard"), false);
@@ -308,8 +451,10 @@ static void free_sink(struct sink *s)
         io_timer_stop(&f->retry);
         io_timer_stop(&f->linger);
         io_timer_stop(&f->grace);
+        io_timer_stop(&f->space);
         sink_encoder_free(f->encoder);
         sink_queue_clear(&f->queue);
+        sink_queue_clear(&f->held);
         if (f->clean_at_stop && f->log) {
             sink_log_destroy(f->log);
         } else {
@@ -322,7 +467,7 @@ static void free_sink(struct sink *s)
     mem_free(s);
 }
 
-static int make_frame(struct sink *s, struct err *err)
+static int make_frame(struct sink *s, unsigned qos, struct err *err)
 {
     struct frame *f = mem_zalloc(sizeof(*f));
     if (!f) {
@@ -330,19 +475,22 @@ static int make_frame(struct sink *s, struct err *err)
     }
     s->frame = f;
     f->sink = s;
+    f->qos = qos;
     sink_queue_init(&f->queue);
+    sink_queue_init(&f->held);
     io_task_init(&f->pump, on_pump, f);
     io_timer_init(s->loop, &f->retry, on_retry, f);
     io_timer_init(s->loop, &f->linger, on_linger, f);
     io_timer_init(s->loop, &f->grace, on_grace, f);
+    io_timer_init(s->loop, &f->space, on_space, f);
     int rc = read_conf(s, f, err);
     return rc < 0 ? rc
-                  : sink_encoder_new(s->conf, s->ops->values, enqueue, f, &f->linger, &f->encoder,
+                  : sink_encoder_new(s->data, s->conf, s->ops->values, on_ready, f, on_linger_wanted, &f->encoder,
                                      err);
 }
 
 int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule, uint32_t index,
-                   const struct json *conf, struct sink **ret, struct err *err)
+                   const struct json *conf, unsigned qos, struct sink **ret, struct err *err)
 {
     struct sink *s = mem_zalloc(ops->size);
     if (!s) {
@@ -355,7 +503,8 @@ int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule,
     arena_init_small(&s->arena, 0);
     s->rule = arena_strdup(&s->arena, rule);
     s->conf = conf ? json_clone(&s->arena, conf) : json_object(&s->arena);
-    int rc = arena_failed(&s->arena) ? err_sys(err, -E_NOMEM, "open a sink") : make_frame(s, err);
+    int rc =
+        arena_failed(&s->arena) ? err_sys(err, -E_NOMEM, "open a sink") : make_frame(s, qos, err);
     rc = rc < 0 ? rc : ops->open(s, err);
     if (rc < 0) {
         rc = err_wrap(err, rc, "rule %s: action %u: %s", rule, index, ops->type);
@@ -370,12 +519,12 @@ int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule,
 }
 
 int sink_open(struct data *d, const char *rule, uint32_t index, const struct json *action,
-              struct sink **ret, struct err *err)
+              unsigned qos, struct sink **ret, struct err *err)
 {
     JSON_FOR_EACH_MEMBER (m, action) {
         const struct sink_ops *ops = sink_find(str_n(m->key, m->key_n));
         if (ops) {
-            return sink_open_with(d, ops, rule, index, m->value, ret, err);
+            return sink_open_with(d, ops, rule, index, m->value, qos, ret, err);
         }
         return err_set(err, -E_INVAL, "unknown action type '%s'", m->key);
     }
@@ -389,7 +538,10 @@ void sink_close(struct sink *s)
         f->open = false;
         sink_encoder_flush(f->encoder);
         s->ops->close(s);
-        s->dropped += f->log ? 0 : f->queue.n;
+        if (f->log) {
+            sink_log_notes(f->log, NULL, NULL); /* the last one stays */
+        }
+        s->dropped += f->log ? f->held.n : f->queue.n;
         free_sink(s);
     }
 }
@@ -409,7 +561,128 @@ void sink_take(struct sink *s, struct batch *results, bool single, bool nulls)
     struct frame *f = s->frame;
     struct err err;
     if (sink_encoder_take(f->encoder, results, single, nulls, &err) < 0) {
-        s->errors++;
-        trouble(s, err.text);
+        take_failed(s, err.text);
     }
+}
+
+void sink_set_shard(struct sink *s, struct shard *shard)
+{
+    struct frame *f = s->frame;
+    f->shard = shard;
+}
+
+void sink_collect(struct sink *s, struct batch *results, bool single, bool nulls)
+{
+    struct frame *f = s->frame;
+    struct err err;
+    struct collected *c = mem_zalloc(sizeof(*c));
+    if (!c) {
+        log_warn("rule %s: sink %s: out of memory, results dropped", s->rule, s->ops->type);
+        return;
+    }
+    c->note.fn = on_collected;
+    c->frame = f;
+    c->linger_ms = -1;
+    list_init(&c->items);
+    f->collecting = c;
+    if (sink_encoder_take(f->encoder, results, single, nulls, &err) < 0) {
+        c->failed = true;
+        c->why = mem_strdup(err.text);
+    }
+    f->collecting = NULL;
+    shard_post(f->shard, &c->note);
+}
+
+/* ---- for connectors ---- */
+
+const char *sink_note(const struct sink *s)
+{
+    const struct frame *f = s->frame;
+    return f->log ? sink_log_note(f->log) : "";
+}
+
+int sink_settle(struct sink *s, struct err *err)
+{
+    struct frame *f = s->frame;
+    return f->log ? sink_log_settle(f->log, err) : 0;
+}
+
+bool sink_key(const struct sink *s, uint64_t sequence, char *out, size_t n)
+{
+    const struct frame *f = s->frame;
+    struct sink_log_stats st;
+    struct buf b = BUF_INIT;
+    if (!f->log) {
+        return false;
+    }
+    sink_log_stats(f->log, &st);
+    for (const char *c = s->rule; *c; c++) {
+        bool plain = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
+                     (*c >= 'A' && *c <= 'Z') || *c == '-' || *c == '_' || *c == '.';
+        (void)(plain ? buf_putc(&b, *c) : buf_printf(&b, "%%%02X", (unsigned char)*c)); /* sticky */
+    }
+    (void)buf_printf(&b, "/%u/%" PRIx64 "/%" PRIu64, s->index, st.epoch, sequence); /* sticky */
+    CLEANUP(mem_freep) char *text = buf_take(&b, NULL);
+    buf_fini(&b);
+    return text && cstr_copy(out, n, text);
+}
+
+/* ---- checkpoints ---- */
+
+int sink_mark(struct sink *s, struct sink_mark *ret, struct err *err)
+{
+    struct frame *f = s->frame;
+    struct sink_log_stats st;
+    sink_encoder_flush(f->encoder);
+    if (!f->log) {
+        *ret = (struct sink_mark){.sequence = f->sequence};
+        return 0;
+    }
+    int rc = sync_log(f, err);
+    if (rc == 0 && f->held.n > 0) {
+        rc = err_set(err, -E_NOSPACE, "the queue on disk takes no more");
+    }
+    if (rc == 0) {
+        sink_log_stats(f->log, &st);
+        *ret = (struct sink_mark){.epoch = st.epoch, .sequence = st.next - 1};
+    }
+    return rc;
+}
+
+bool sink_reached(const struct sink *s, const struct sink_mark *m)
+{
+    const struct frame *f = s->frame;
+    return f->log || list_empty(&f->queue.items) ||
+           CONTAINER_OF(f->queue.items.next, struct sink_item, link)->message.sequence >
+               m->sequence;
+}
+
+void sink_release(struct sink *s, const struct sink_mark *m)
+{
+    struct frame *f = s->frame;
+    f->released = MAX_OF(f->released, m->sequence);
+    loop_defer(s->loop, &f->pump);
+}
+
+int sink_resume(struct sink *s, const struct sink_mark *m, struct err *err)
+{
+    struct frame *f = s->frame;
+    struct sink_log_stats st;
+    if (f->qos < 2 || !f->log) {
+        return 0;
+    }
+    int rc = sink_log_hold(f->log, err);
+    sink_log_stats(f->log, &st);
+    rc = rc < 0 ? rc : sink_log_cut(f->log, m && m->epoch == st.epoch ? m->sequence : 0, err);
+    sink_log_stats(f->log, &st);
+    f->released = st.first - 1; /* until the first checkpoint of this life is on the disk */
+    return rc;
+}
+
+bool sink_congested(const struct sink *s)
+{
+    const struct frame *f = s->frame;
+    return f->log
+               ? f->held.n > 0
+               : f->queue.n >= (f->buffer_length + 1) / 2 || f->queue.bytes >= QUEUE_BYTES_MAX / 2;
 }

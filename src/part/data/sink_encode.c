@@ -2,28 +2,27 @@
 /* From an emission of a rule to messages; see sink_encode.h. */
 #include "sink_encode.h"
 
-#include <zlib.h>
-#include <zstd.h>
-
 #include "base/mem.h"
+#include "schemas.h"
+#include "stream/fn/compress.h"
 #include "template.h"
 
 #define BATCH_MAX 100000
 #define LINGER_MAX_MS (24 * 3600 * 1000)
 
-enum compression { COMPRESS_NONE, COMPRESS_GZIP, COMPRESS_ZLIB, COMPRESS_ZSTD };
-
 struct sink_encoder {
     sink_ready_fn *ready;
     void *arg;
-    struct io_timer *linger;
-    struct encoder *format;
+    sink_linger_fn *linger;
+    bool lingers; /* the caller was asked to flush */
+    struct encoder *format; /* NULL: JSON, before the first message */
     struct template *template;
     bool values, send_single, omit_empty, json;
     struct str *fields, *except; /* in arena */
     uint32_t n_fields, n_except;
     struct str data_field;
-    enum compression compression;
+    bool compressed;
+    enum compress_method method;
     uint32_t batch_size;
     int64_t linger_ms;
     struct value *rows;
@@ -100,45 +99,13 @@ static struct value transform(const struct sink_encoder *e, struct arena *a, con
 
 /* ---- compression ---- */
 
-static int deflate_all(struct buf *out, struct str in, int window_bits)
-{
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)in.p, .avail_in = (uInt)in.n};
-    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY) !=
-        Z_OK) {
-        return -E_NOMEM;
-    }
-    uLong bound = deflateBound(&z, (uLong)in.n);
-    char *at = buf_reserve(out, bound);
-    int rc = -E_NOMEM;
-    if (at) {
-        z.next_out = (Bytef *)at;
-        z.avail_out = (uInt)bound;
-        rc = deflate(&z, Z_FINISH) == Z_STREAM_END ? 0 : -E_INTERNAL;
-        buf_commit(out, z.total_out);
-    }
-    (void)deflateEnd(&z);
-    return rc;
-}
-
-static int compress_bytes(const struct sink_encoder *e, struct buf *b)
+static int compress_message(const struct sink_encoder *e, struct buf *b)
 {
     struct buf out = BUF_INIT;
-    int rc = 0;
-    if (e->compression == COMPRESS_NONE) {
+    if (!e->compressed) {
         return 0;
     }
-    if (buf_len(b) > UINT32_MAX / 2) {
-        return -E_TOOBIG;
-    }
-    if (e->compression == COMPRESS_ZSTD) {
-        size_t bound = ZSTD_compressBound(buf_len(b));
-        char *at = buf_reserve(&out, bound);
-        size_t n = at ? ZSTD_compress(at, bound, buf_data(b), buf_len(b), ZSTD_CLEVEL_DEFAULT) : 0;
-        rc = at && !ZSTD_isError(n) ? 0 : -E_NOMEM;
-        buf_commit(&out, rc == 0 ? n : 0);
-    } else { /* 16: a gzip header around it (zlib.h) */
-        rc = deflate_all(&out, buf_str(b), e->compression == COMPRESS_GZIP ? 15 + 16 : 15);
-    }
+    int rc = compress_bytes(&out, e->method, buf_str(b), NULL);
     if (rc == 0) {
         buf_clear(b);
         rc = buf_append_str(b, buf_str(&out));
@@ -152,7 +119,7 @@ static int compress_bytes(const struct sink_encoder *e, struct buf *b)
 /* Hands on an item with the bytes in b; the item is freed on failure. */
 static int hand_bytes(struct sink_encoder *e, struct sink_item *it, struct buf *b, int rc)
 {
-    rc = rc < 0 ? rc : compress_bytes(e, b);
+    rc = rc < 0 ? rc : compress_message(e, b);
     rc = rc < 0 ? rc : buf_failed(b) ? -E_NOMEM : 0;
     if (rc == 0) {
         void *bytes = arena_dup(&it->arena, buf_data(b), buf_len(b));
@@ -205,6 +172,12 @@ static int send_value(struct sink_encoder *e, const struct value *v, struct err 
     return rc;
 }
 
+/* The encoder of JSON, which needs no settings, is made by the first message. */
+static int need_format(struct sink_encoder *e, struct err *err)
+{
+    return e->format ? 0 : encoder_new(&(struct format_options){.delimiter = 0}, &e->format, err);
+}
+
 /* A message of rows as they are, through the format's encoder. */
 static int send_rows(struct sink_encoder *e, const struct batch *r, uint32_t first, uint32_t n,
                      bool nulls, struct err *err)
@@ -214,7 +187,8 @@ static int send_rows(struct sink_encoder *e, const struct batch *r, uint32_t fir
     if (!it) {
         return err_sys(err, -E_NOMEM, "make a message");
     }
-    int rc = encoder_encode(e->format, r, first, n, !e->send_single, nulls, &b, err);
+    int rc = need_format(e, err);
+    rc = rc < 0 ? rc : encoder_encode(e->format, r, first, n, !e->send_single, nulls, &b, err);
     int code = hand_bytes(e, it, &b, rc);
     buf_fini(&b);
     return rc < 0 || code == 0 ? rc : err_sys(err, code, "make a message");
@@ -229,7 +203,10 @@ static bool needs_values(const struct sink_encoder *e)
 
 void sink_encoder_flush(struct sink_encoder *e)
 {
-    io_timer_stop(e->linger);
+    if (e->lingers) {
+        e->lingers = false;
+        e->linger(e->arg, 0);
+    }
     if (e->n_rows > 0) {
         struct value all = {.type = VALUE_ARRAY, .n = e->n_rows, .items = e->rows};
         e->n_rows = 0;
@@ -257,8 +234,9 @@ static int gather(struct sink_encoder *e, const struct value *row, struct err *e
     }
     if (e->batch_size > 0 && e->n_rows >= e->batch_size) {
         sink_encoder_flush(e);
-    } else if (e->linger_ms > 0 && !io_timer_active(e->linger)) {
-        io_timer_start(e->linger, e->linger_ms, 0);
+    } else if (e->linger_ms > 0 && !e->lingers) {
+        e->lingers = true;
+        e->linger(e->arg, e->linger_ms);
     }
     return 0;
 }
@@ -330,18 +308,29 @@ int sink_encoder_take(struct sink_encoder *e, struct batch *r, bool single, bool
 
 /* ---- configuration ---- */
 
+/* A copy: the configuration goes away. */
+static struct str text_of(struct sink_encoder *e, const struct json *j)
+{
+    struct str s = json_text(j);
+    char *copy = s.n > 0 ? arena_str(&e->arena, s) : NULL;
+    return str_n(copy, copy ? s.n : 0);
+}
+
 static int read_names(struct sink_encoder *e, const struct json *conf, const char *key,
                       struct str **ret, uint32_t *ret_n, struct err *err)
 {
     const struct json *list = json_get(conf, key);
-    struct str *names = arena_alloc(&e->arena, (json_len(list) + 1) * sizeof(*names));
-    uint32_t n = 0;
     if (list && !json_is(list, JSON_ARRAY)) {
         return err_set(err, -E_INVAL, "%s must be a list of names", key);
     }
+    if (json_len(list) == 0) {
+        return 0;
+    }
+    struct str *names = arena_alloc(&e->arena, (json_len(list) + 1) * sizeof(*names));
+    uint32_t n = 0;
     JSON_FOR_EACH (item, list) {
         if (names) {
-            names[n++] = json_text(item);
+            names[n++] = text_of(e, item);
         }
     }
     *ret = names;
@@ -351,29 +340,25 @@ static int read_names(struct sink_encoder *e, const struct json *conf, const cha
 
 static int read_compression(struct sink_encoder *e, const struct json *conf, struct err *err)
 {
-    static const char *const names[] = {"", "gzip", "zlib", "zstd"};
     const char *wanted = json_cstr(json_get(conf, "compression"), "");
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (cstr_eq(wanted, names[i])) {
-            e->compression = (enum compression)i;
-            return 0;
-        }
-    }
-    return err_set(err, -E_INVAL, "compression '%s' is not gzip, zlib or zstd", wanted);
+    e->compressed = *wanted != '\0';
+    return e->compressed ? compress_method(str_of(wanted), &e->method, err) : 0;
 }
 
-static int read_format(struct sink_encoder *e, const struct json *conf, struct err *err)
+static int read_format(struct sink_encoder *e, struct data *d, const struct json *conf,
+                       struct err *err)
 {
     const char *delimiter = json_cstr(json_get(conf, "delimiter"), "");
     if (strlen(delimiter) > 1 && !cstr_eq(delimiter, "\\t")) {
         return err_set(err, -E_INVAL, "delimiter must be one character");
     }
-    const struct format_options opts = {.format = json_text(json_get(conf, "format")),
-                                        .delimiter =
-                                            cstr_eq(delimiter, "\\t") ? '\t' : delimiter[0],
-                                        .header = json_true(json_get(conf, "hasHeader"), false)};
+    struct format_options opts = {.format = json_text(json_get(conf, "format")),
+                                  .delimiter = cstr_eq(delimiter, "\\t") ? '\t' : delimiter[0],
+                                  .header = json_true(json_get(conf, "hasHeader"), false)};
     e->json = opts.format.n == 0 || str_iis(opts.format, "json");
-    int rc = encoder_new(&opts, &e->format, err);
+    e->send_single |= str_iis(opts.format, "protobuf"); /* which has no lists of messages */
+    int rc = format_use_schema(&opts, json_text(json_get(conf, "schemaId")), schemas_find, d, err);
+    rc = rc < 0 || e->json ? rc : encoder_new(&opts, &e->format, err);
     if (rc == 0 && !e->json && (needs_values(e) || gathers(e)) && !e->template && !e->values) {
         rc = err_set(err, -E_NOTSUP,
                      "format " STR_FMT " does not go with fields, excludeFields, dataField, "
@@ -383,14 +368,15 @@ static int read_format(struct sink_encoder *e, const struct json *conf, struct e
     return rc;
 }
 
-static int read_conf(struct sink_encoder *e, const struct json *conf, struct err *err)
+static int read_conf(struct sink_encoder *e, struct data *d, const struct json *conf,
+                     struct err *err)
 {
     struct str template = json_text(json_get(conf, "dataTemplate"));
     int64_t batch = json_i64(json_get(conf, "batchSize"), 0);
     e->linger_ms = json_i64(json_get(conf, "lingerInterval"), 0);
     e->send_single = json_true(json_get(conf, "sendSingle"), false);
     e->omit_empty = json_true(json_get(conf, "omitIfEmpty"), false);
-    e->data_field = json_text(json_get(conf, "dataField"));
+    e->data_field = text_of(e, json_get(conf, "dataField"));
     if (batch < 0 || batch > BATCH_MAX || e->linger_ms < 0 || e->linger_ms > LINGER_MAX_MS) {
         return err_set(err, -E_RANGE, "batchSize or lingerInterval is out of range");
     }
@@ -405,11 +391,11 @@ static int read_conf(struct sink_encoder *e, const struct json *conf, struct err
         rc = template_compile(template, &e->template, err);
         rc = rc < 0 ? err_wrap(err, rc, "dataTemplate") : 0;
     }
-    return rc < 0 ? rc : read_format(e, conf, err);
+    return rc < 0 ? rc : read_format(e, d, conf, err);
 }
 
-int sink_encoder_new(const struct json *conf, bool values, sink_ready_fn *ready, void *arg,
-                     struct io_timer *linger, struct sink_encoder **ret, struct err *err)
+int sink_encoder_new(struct data *d, const struct json *conf, bool values, sink_ready_fn *ready,
+                     void *arg, sink_linger_fn *linger, struct sink_encoder **ret, struct err *err)
 {
     struct sink_encoder *e = mem_zalloc(sizeof(*e));
     if (!e) {
@@ -419,9 +405,12 @@ int sink_encoder_new(const struct json *conf, bool values, sink_ready_fn *ready,
     e->arg = arg;
     e->linger = linger;
     e->values = values;
-    arena_init_small(&e->arena, 0);
+    arena_init_sized(&e->arena, 0, 64);
     arena_init_small(&e->rows_arena, 0);
-    int rc = read_conf(e, conf, err);
+    int rc = read_conf(e, d, conf, err);
+    if (rc == 0 && arena_failed(&e->arena)) {
+        rc = err_sys(err, -E_NOMEM, "open a sink");
+    }
     if (rc < 0) {
         sink_encoder_free(e);
         return rc;

@@ -15,15 +15,20 @@
 #include "io/loop.h"
 #include "sink_queue.h"
 
+struct data;
 struct sink_encoder;
 
 /* Takes a message that is ready: bytes, or (where the sink wants values) object. */
 typedef void sink_ready_fn(void *arg, struct sink_item *it);
 
-/* conf is borrowed. linger is the caller's timer, started here. -E_INVAL with a sentence that names
+/* Wants sink_encoder_flush() in ms milliseconds; 0: no more. */
+typedef void sink_linger_fn(void *arg, int64_t ms);
+
+/* conf is borrowed. -E_INVAL with a sentence that names
  * the property. */
-int sink_encoder_new(const struct json *conf, bool values, sink_ready_fn *ready, void *arg,
-                     struct io_timer *linger, struct sink_encoder **ret, struct err *err);
+int sink_encoder_new(struct data *d, const struct json *conf, bool values, sink_ready_fn *ready,
+                     void *arg, sink_linger_fn *linger, struct sink_encoder **ret,
+                     struct err *err);
 void sink_encoder_free(struct sink_encoder *e); /* what lingers is given up; NULL is fine */
 /* 0, or the first failure (of a template, of memory); the other rows are messages nevertheless. */
 int sink_encoder_take(struct sink_encoder *e, struct batch *results, bool single, bool nulls,

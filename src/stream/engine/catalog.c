@@ -83,17 +83,19 @@ static int declare_columns(struct engine_stream *s, struct err *err)
     return 0;
 }
 
-static int open_decoder(struct engine_stream *s, struct err *err)
+static int open_decoder(const struct engine_stream *s, struct decoder **ret, struct err *err)
 {
     struct str delimiter = option(s, "DELIMITER");
-    const struct format_options opts = {.format = option(s, "FORMAT"),
-                                        .delimiter = str_is(delimiter, "\\t") ? '\t'
-                                                     : delimiter.n > 0        ? delimiter.p[0]
-                                                                              : 0,
-                                        .header = option_true(s, "HASHEADER"),
-                                        .timestamp = option(s, "TIMESTAMP"),
-                                        .timestamp_format = option(s, "TIMESTAMP_FORMAT")};
-    return decoder_new(&opts, &s->shape, &s->decoder, err);
+    struct format_options opts = {.format = option(s, "FORMAT"),
+                                  .delimiter = str_is(delimiter, "\\t") ? '\t'
+                                               : delimiter.n > 0        ? delimiter.p[0]
+                                                                        : 0,
+                                  .header = option_true(s, "HASHEADER"),
+                                  .timestamp = option(s, "TIMESTAMP"),
+                                  .timestamp_format = option(s, "TIMESTAMP_FORMAT")};
+    const struct engine_options *e = &s->engine->opts;
+    int rc = format_use_schema(&opts, option(s, "SCHEMAID"), e->find_schema, e->schema_arg, err);
+    return rc < 0 ? rc : decoder_new(&opts, &s->shape, ret, err);
 }
 
 static int read_options(struct engine_stream *s, struct err *err)
@@ -112,8 +114,8 @@ static int read_options(struct engine_stream *s, struct err *err)
     return 0;
 }
 
-static int parse_definition(struct str scope, struct str ddl, struct engine_stream **ret,
-                            struct err *err)
+static int parse_definition(struct engine *e, struct str scope, struct str ddl,
+                            struct engine_stream **ret, struct err *err)
 {
     struct arena a;
     struct ast_statement *st;
@@ -131,12 +133,13 @@ static int parse_definition(struct str scope, struct str ddl, struct engine_stre
         arena_fini(&a);
         return err_sys(err, -E_NOMEM, "define a stream");
     }
+    s->engine = e;
     s->arena = a;
     s->definition = st;
     s->ddl = mem_strndup(ddl.p, ddl.n);
     rc = s->ddl ? read_options(s, err) : err_sys(err, -E_NOMEM, "define a stream");
     rc = rc < 0 ? rc : declare_columns(s, err);
-    rc = rc < 0 ? rc : open_decoder(s, err);
+    rc = rc < 0 ? rc : open_decoder(s, &s->decoder, err);
     if (rc < 0) {
         stream_free(s);
         return rc;
@@ -221,11 +224,10 @@ int engine_define_in(struct engine *e, struct str scope, struct str ddl, bool re
                      struct err *err)
 {
     struct engine_stream *s = NULL;
-    int rc = parse_definition(scope, ddl, &s, err);
+    int rc = parse_definition(e, scope, ddl, &s, err);
     if (rc < 0) {
         return rc;
     }
-    s->engine = e;
     struct engine_stream *old = engine_stream(e, str_of(s->name));
     if (old && !replace_it) {
         rc =
@@ -261,6 +263,35 @@ int engine_drop(struct engine *e, struct str name, bool table, struct err *err)
     (void)map_del(&e->streams, name);
     list_del(&s->link);
     stream_free(s);
+    return 0;
+}
+
+/* The stream's own schema: what stands before the dot of SCHEMAID. */
+static bool uses_schema(const struct engine_stream *s, struct str schema)
+{
+    struct str name;
+    (void)str_cut(option(s, "SCHEMAID"), '.', &name, NULL);
+    return str_eq(name, schema) && str_iis(option(s, "FORMAT"), "protobuf");
+}
+
+int engine_schema_changed(struct engine *e, struct str schema, struct err *err)
+{
+    for (int swap = 0; swap < 2; swap++) { /* first a trial: all of them, or none */
+        LIST_FOR_EACH (l, &e->stream_order) {
+            struct engine_stream *s = CONTAINER_OF(l, struct engine_stream, link);
+            struct decoder *d = NULL;
+            int rc = uses_schema(s, schema) ? open_decoder(s, &d, err) : 0;
+            if (rc < 0) {
+                return err_wrap(err, rc, "stream %s", s->name);
+            }
+            if (d && swap) {
+                decoder_free(s->decoder);
+                s->decoder = d;
+            } else {
+                decoder_free(d);
+            }
+        }
+    }
     return 0;
 }
 
@@ -385,6 +416,9 @@ static void on_match(void *arg, void *rule, struct selection *sel, bool exact)
 {
     struct spread *s = arg;
     struct tap *t = rule;
+    if (t->skip) {
+        return;
+    }
     int rc = pipeline_take(t->pipeline, t->source, s->batch, sel, exact);
     s->rc = s->rc < 0 ? s->rc : rc;
 }

@@ -28,8 +28,8 @@ struct engine_options {
     const char *zone; /* time zone for natural time and formats; NULL = UTC */
     /* A rule could not compute something: which event and why; it goes on. May be NULL. */
     void (*on_error)(void *arg, struct rule *r, const struct err *err);
-    /* An event came so late that no window of the rule takes it, of a rule with `late_events`; the
-     * event lives until the callback returns. May be NULL. */
+    /* An event of a rule with rule_late_topic() came so late that no window takes it; it lives
+     * until the callback returns. May be NULL. */
     void (*on_late)(void *arg, struct rule *r, const struct value *event);
     /* A stream got its first rule (start the source) or lost its last (stop it). May be NULL. */
     void (*on_use)(void *arg, struct engine_stream *s, bool used);
@@ -91,7 +91,8 @@ struct rule_options {            /* zero-initialised: eKuiper's defaults */
     int64_t late_tolerance_us;   /* lateTolerance */
     int64_t idle_timeout_us;     /* ours: idleTimeout */
     int64_t allowed_lateness_us; /* ours: allowedLateness: windows are corrected */
-    bool late_events;            /* ours: lateTopic: on_late tells what is later still */
+    const char *late_topic;      /* ours: lateTopic: what is later still goes to on_late; copied.
+                                    NULL = it is counted only */
     bool send_error;             /* sendError: errors are results {"error": "..."} */
     bool send_nil;               /* sendNilField */
     uint32_t qos;                /* 0, 1 at least once, 2 exactly once */
@@ -116,6 +117,7 @@ int rule_start(struct rule *r, struct err *err);
 void rule_stop(struct rule *r); /* windows are dropped, unless saved before */
 bool rule_running(const struct rule *r);
 const char *rule_id(const struct rule *r);
+const char *rule_late_topic(const struct rule *r); /* NULL = none */
 /* The i-th stream or table that it reads, in order of FROM and JOIN; NULL beyond the last. */
 const char *rule_stream(const struct rule *r, uint32_t i);
 /* While set, events of the stream pass the rule by: of a source that was wound back for others. */

@@ -31,6 +31,13 @@ struct format_options {
     struct str timestamp_format; /* of a text; empty = ISO 8601; numbers are milliseconds */
 };
 
+/* The descriptor set of a registered schema, borrowed until something else is called; -E_INVAL. */
+typedef int schema_find_fn(void *arg, struct str name, struct str *ret_set, struct err *err);
+/* Fills schema and message from eKuiper's SCHEMAID, "schema.Message". Nothing to do for formats
+ * without a schema. find NULL: there is no registry. -E_INVAL with a sentence. */
+int format_use_schema(struct format_options *opts, struct str schema_id, schema_find_fn *find,
+                      void *arg, struct err *err);
+
 struct payload {
     struct str bytes;
     int64_t arrival_us;

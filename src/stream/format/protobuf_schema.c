@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "base/map.h"
+#include "format.h"
 
 struct reader {
     struct arena *a;
@@ -243,4 +244,21 @@ enum pb_wire schema_wire(enum schema_type t)
     default:
         return PB_VARINT;
     }
+}
+
+int format_use_schema(struct format_options *opts, struct str schema_id, schema_find_fn *find,
+                      void *arg, struct err *err)
+{
+    struct str name;
+    if (!str_iis(opts->format, "protobuf")) {
+        return 0;
+    }
+    if (!str_cut(schema_id, '.', &name, &opts->message) || name.n == 0 || opts->message.n == 0) {
+        return err_set(err, -E_INVAL,
+                       "invalid schema id '" STR_FMT
+                       "' for protobuf, the format must be schemaName.messageName",
+                       STR_ARG(schema_id));
+    }
+    return find ? find(arg, name, &opts->schema, err)
+                : err_set(err, -E_NOTSUP, "schemas are registered with the program data only");
 }
