@@ -102,6 +102,9 @@ static int decompress_zstd(struct buf *out, struct str in, struct err *err)
 int compress_bytes(struct buf *out, enum compress_method m, struct str in, struct err *err)
 {
     z_stream z = {.next_in = (unsigned char *)(uintptr_t)in.p, .avail_in = (unsigned)in.n};
+    if (in.n > INT32_MAX) {
+        return err_set(err, -E_TOOBIG, "more than %d bytes cannot be compressed", INT32_MAX);
+    }
     if (m == COMPRESS_ZSTD) {
         return compress_zstd(out, in, err);
     }
@@ -117,6 +120,9 @@ int compress_bytes(struct buf *out, enum compress_method m, struct str in, struc
 int decompress_bytes(struct buf *out, enum compress_method m, struct str in, struct err *err)
 {
     z_stream z = {.next_in = (unsigned char *)(uintptr_t)in.p, .avail_in = (unsigned)in.n};
+    if (in.n > INT32_MAX) {
+        return err_set(err, -E_TOOBIG, "more than %d bytes cannot be decompressed", INT32_MAX);
+    }
     if (m == COMPRESS_ZSTD) {
         return decompress_zstd(out, in, err);
     }
