@@ -3,14 +3,18 @@
  * The program `data`: streams, tables and rules of a node, with the REST interface of eKuiper. This
  * file is the wiring: options, start in order, stop in reverse order.
  */
+#include <fcntl.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
+#include "io/file.h"
 #include "io/loop.h"
 #include "net/http_server.h"
 #include "part/data/broker.h"
@@ -24,7 +28,8 @@ struct address {
 };
 
 struct options {
-    const char *state_dir, *listen, *zone, *log_level;
+    const char *state_dir, *listen, *zone, *log_level, *api, *threads_text;
+    unsigned threads;
     const char *mqtt, *mqtt_tls, *cert, *key, *ca, *users, *acl;
     bool check, anonymous;
     struct address rest, plain, tls;
@@ -42,8 +47,11 @@ static const char usage[] =
     "usage: selvedge data [options]\n"
     "\n"
     "  --state-dir FOLDER      definitions, checkpoints, caches; default: /var/lib/selvedge/data\n"
-    "  --listen ADDRESS:PORT   of the REST interface; default: 127.0.0.1:9081\n"
+    "  --listen ADDRESS:PORT   of the REST interface; default: 127.0.0.1:9081. unix:PATH: a socket\n"
+    "  --api unix:PATH         also run the streams, tables and rules of this API (an edge's); what\n"
+    "                          became of them is told to it\n"
     "  --timezone NAME         of windows and time formats, such as Europe/Berlin; default: UTC\n"
+    "  --threads N             threads that run rules, or auto: one a core; default: 1\n"
     "  --mqtt ADDRESS:PORT     run an MQTT broker (mosquitto) and listen there, without TLS\n"
     "  --mqtt-tls ADDRESS:PORT listen there with TLS; needs --mqtt-cert and --mqtt-key\n"
     "  --mqtt-cert FILE, --mqtt-key FILE, --mqtt-ca FILE\n"
@@ -57,18 +65,29 @@ static const char usage[] =
 /* "ADDRESS:PORT"; NULL leaves *ret as it is. */
 static int parse_address(const char *option, const char *text, struct address *ret, struct err *err)
 {
-    struct str host, port_text;
-    uint64_t port;
-    if (!text) {
-        return 0;
+    return text ? options_address(option, text, &ret->host, &ret->port, err) : 0;
+}
+
+/* The PATH of "unix:PATH", else NULL. */
+static const char *socket_path(const char *text)
+{
+    return str_starts(str_of(text), "unix:/") ? text + strlen("unix:") : NULL;
+}
+
+static int parse_threads(struct options *o, struct err *err)
+{
+    uint64_t n = 1;
+    if (o->threads_text && cstr_eq(o->threads_text, "auto")) {
+        cpu_set_t mine;
+        n = sched_getaffinity(0, sizeof(mine), &mine) == 0 ? (uint64_t)CPU_COUNT(&mine) : 1;
+        n = MIN_OF(n, (uint64_t)LIMIT_SHARDS);
+    } else if (o->threads_text &&
+               (str_u64(str_of(o->threads_text), &n) < 0 || n < 1 || n > LIMIT_SHARDS)) {
+        return err_set(err, -E_INVAL, "--threads: '%s' is not auto or a number from 1 to %d",
+                       o->threads_text, LIMIT_SHARDS);
     }
-    if (!str_rcut(str_of(text), ':', &host, &port_text) || str_u64(port_text, &port) < 0 ||
-        port > UINT16_MAX) {
-        return err_set(err, -E_INVAL, "--%s: '%s' is not ADDRESS:PORT", option, text);
-    }
-    ret->host = mem_strndup(host.p, host.n);
-    ret->port = (uint16_t)port;
-    return ret->host ? 0 : err_sys(err, -ENOMEM, "read the options");
+    o->threads = (unsigned)n;
+    return 0;
 }
 
 static int check_mqtt(const struct options *o, struct err *err)
@@ -88,8 +107,10 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
     const struct option_spec specs[] = {
         {"state-dir", &o->state_dir, NULL},
         {"listen", &o->listen, NULL},
+        {"api", &o->api, NULL},
         {"timezone", &o->zone, NULL},
         {"log-level", &o->log_level, NULL},
+        {"threads", &o->threads_text, NULL},
         {"mqtt", &o->mqtt, NULL},
         {"mqtt-tls", &o->mqtt_tls, NULL},
         {"mqtt-cert", &o->cert, NULL},
@@ -104,13 +125,15 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
     if (rc != 0) {
         return rc > 0 ? 1 : err_set(err, -E_INVAL, "bad options");
     }
-    enum log_level level;
-    if (log_level_parse(str_of(o->log_level), &level) < 0) {
-        return err_set(err, -E_INVAL, "--log-level: '%s' is not debug, info, warn or error",
-                       o->log_level);
+    rc = options_log("data", o->log_level, err);
+    if (rc < 0) {
+        return rc;
     }
-    log_init("data", level);
-    rc = parse_address("listen", o->listen, &o->rest, err);
+    if (o->api && !socket_path(o->api)) {
+        return err_set(err, -E_INVAL, "--api: '%s' is not unix:PATH", o->api);
+    }
+    rc = socket_path(o->listen) ? 0 : parse_address("listen", o->listen, &o->rest, err);
+    rc = rc < 0 ? rc : parse_threads(o, err);
     rc = rc < 0 ? rc : parse_address("mqtt", o->mqtt, &o->plain, err);
     rc = rc < 0 ? rc : parse_address("mqtt-tls", o->mqtt_tls, &o->tls, err);
     return rc < 0 ? rc : check_mqtt(o, err);
@@ -167,14 +190,34 @@ static int open_http(struct program *p, uint16_t *ret_port, struct err *err)
     if (rc < 0) {
         return err_sys(err, rc, "start the server");
     }
-    return http_server_listen_tcp(p->http, p->opts->rest.host, p->opts->rest.port, NULL, ret_port,
-                                  err);
+    const char *path = socket_path(p->opts->listen);
+    return path ? http_server_listen_unix(p->http, path, 0600, err)
+                : http_server_listen_tcp(p->http, p->opts->rest.host, p->opts->rest.port, NULL,
+                                         ret_port, err);
+}
+
+/* Held as long as the process lives: the state is one program's, and an edge finds it by the lock.
+ */
+static int lock_state(const char *dir, struct err *err)
+{
+    CLEANUP(mem_freep) char *path = mem_printf("%s/lock", dir);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int rc = path ? dir_make(dir, 0711, err) : err_sys(err, -ENOMEM, "lock the state");
+    int fd = rc < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (rc < 0) {
+        return rc;
+    }
+    if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0) { /* never closed: that would let go of it */
+        return err_sys(err, -errno, "lock '%s' (does another process use it?)", path);
+    }
+    return 0;
 }
 
 static int start(struct program *p, struct err *err)
 {
     uint16_t port = 0;
-    int rc = open_http(p, &port, err);
+    int rc = lock_state(p->opts->state_dir, err);
+    rc = rc < 0 ? rc : open_http(p, &port, err);
     if (rc == 0) {
         const struct options *o = p->opts;
         const struct broker_config broker = {.address = o->plain.host,
@@ -190,14 +233,18 @@ static int start(struct program *p, struct err *err)
         const struct data_config cfg = {.loop = p->loop,
                                         .dir = o->state_dir,
                                         .zone = o->zone,
+                                        .threads = o->threads,
                                         .port = port,
+                                        .api = o->api ? socket_path(o->api) : NULL,
                                         .broker = o->mqtt || o->mqtt_tls ? &broker : NULL};
         rc = data_start(&cfg, &p->data, err);
     }
     rc = rc < 0 ? rc : loop_on_signal(p->loop, SIGTERM, on_signal, p, err);
     rc = rc < 0 ? rc : loop_on_signal(p->loop, SIGINT, on_signal, p, err);
     if (rc == 0) {
-        log_info("listening on %s:%u version=%s", p->opts->rest.host, port, SELVEDGE_VERSION);
+        const char *path = socket_path(p->opts->listen);
+        log_info("listening on %s:%u version=%s", path ? path : p->opts->rest.host, port,
+                 SELVEDGE_VERSION);
     }
     return rc;
 }
@@ -243,7 +290,7 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files); /* where it fails the lower limit serves */
     }
-    (void)mallopt(M_ARENA_MAX, 1); /* one loop thread allocates; the others hardly do */
+    (void)mallopt(M_ARENA_MAX, MAX_OF((int)o.threads, 1)); /* other threads hardly allocate */
     (void)mallopt(M_TRIM_THRESHOLD, 256 << 10);
     rc = o.check ? 0 : run(&o, &err);
     if (rc < 0) {

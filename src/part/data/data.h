@@ -24,7 +24,9 @@ struct data_config { /* texts are copied */
     struct io_loop *loop;
     const char *dir;  /* definitions, checkpoints, caches; NULL: nothing is kept */
     const char *zone; /* of windows and formats; NULL = UTC */
+    unsigned threads; /* that run rules, the loop's among them; 0 = 1 */
     uint16_t port;    /* of the REST interface: told to those who start trial runs */
+    const char *api;  /* Unix socket of an API whose streams, tables and rules run here; NULL */
     const struct broker_config *broker; /* the node's own MQTT broker; NULL = none. loop, dir and
                                            callbacks are set here */
 };

@@ -18,6 +18,13 @@ static struct data_rule *find(struct rest_call *c, const char *prefix)
     return r;
 }
 
+/* The same for what changes it. */
+static struct data_rule *find_own(struct rest_call *c, const char *prefix)
+{
+    struct data_rule *r = find(c, prefix);
+    return r && rest_owned(c, prefix, r->object) ? NULL : r;
+}
+
 /* ---- lists ---- */
 
 static int by_id(const void *a, const void *b)
@@ -140,6 +147,9 @@ void rest_rule_put(struct rest_call *c)
     struct data_rule *old = data_rule_find(c->data, c->name), *r;
     CLEANUP(mem_freep) char *before = old ? mem_strdup(old->text) : NULL;
     struct err err;
+    if (old && rest_owned(c, "Update rule error", old->object)) {
+        return;
+    }
     int rc = data_rule_define(c->data, c->body, c->name, true, &r, &err);
     if (rc < 0) {
         rest_error(c, "Update rule error", &err);
@@ -156,7 +166,7 @@ void rest_rule_put(struct rest_call *c)
 
 void rest_rule_delete(struct rest_call *c)
 {
-    struct data_rule *r = find(c, "Delete rule error");
+    struct data_rule *r = find_own(c, "Delete rule error");
     if (!r) {
         return;
     }
@@ -209,7 +219,7 @@ static void keep_triggered(struct rest_call *c, struct data_rule *r, bool on, co
 
 void rest_rule_start(struct rest_call *c)
 {
-    struct data_rule *r = find(c, "start rule error");
+    struct data_rule *r = find_own(c, "start rule error");
     struct err err;
     if (!r) {
         return;
@@ -223,7 +233,7 @@ void rest_rule_start(struct rest_call *c)
 
 void rest_rule_stop(struct rest_call *c)
 {
-    struct data_rule *r = find(c, "stop rule error");
+    struct data_rule *r = find_own(c, "stop rule error");
     if (r) {
         data_rule_stop(r, NULL);
         keep_triggered(c, r, false, "Rule %s was stopped.");
@@ -232,7 +242,7 @@ void rest_rule_stop(struct rest_call *c)
 
 void rest_rule_restart(struct rest_call *c)
 {
-    struct data_rule *r = find(c, "restart rule error");
+    struct data_rule *r = find_own(c, "restart rule error");
     struct err err;
     if (!r) {
         return;

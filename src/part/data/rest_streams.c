@@ -31,6 +31,13 @@ static struct engine_stream *find(struct rest_call *c, bool table, const char *p
     return NULL;
 }
 
+/* "Stream ns/name" that defines it, or NULL. */
+static const char *object_of(const struct engine_stream *s)
+{
+    const struct data_stream *ds = engine_stream_data(s);
+    return ds ? ds->object : NULL;
+}
+
 /* ---- lists ---- */
 
 /* ?kind=scan|lookup of tables */
@@ -257,6 +264,9 @@ static void replace(struct rest_call *c, bool table)
     struct str sql = json_text(json_get(body, "sql"));
     struct engine_stream *old = engine_stream(c->data->engine, c->name);
     CLEANUP(mem_freep) char *before = old ? mem_strdup(engine_stream_ddl(old)) : NULL;
+    if (old && rest_owned(c, prefix, object_of(old))) {
+        return;
+    }
     int rc = sql_parse(c->arena, sql, &st, &err);
     if (rc == 0 && (st->kind != AST_CREATE || st->table != table || !str_eq(st->name, c->name))) {
         rc = err_set(&err, -E_INVAL,
@@ -289,6 +299,9 @@ static void drop(struct rest_call *c, bool table)
     struct engine_stream *s = find(c, table, prefix);
     struct err err;
     if (!s) {
+        return;
+    }
+    if (rest_owned(c, prefix, object_of(s))) {
         return;
     }
     char *before = mem_strdup(engine_stream_ddl(s));

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data_private.h"
+#include "placement.h"
 #include "sink.h"
 
 /* ---- definitions ---- */
@@ -32,8 +33,9 @@ static void free_rule(void *p)
 {
     struct data_rule *r = p;
     if (r) {
-        io_timer_stop(&r->checkpoint);
+        checkpoint_fini(r);
         rule_schedule_free(r);
+        placement_forget(r);
         rule_free(r->rule);
         close_sinks(r);
         arena_fini(&r->reading);
@@ -54,6 +56,18 @@ static void on_result(void *arg, struct rule *rule, struct batch *results, bool 
     (void)range;
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         sink_take(r->sinks[i], results, single, r->nulls);
+    }
+}
+
+/* In the thread of a shard. */
+static void on_shard_result(void *arg, struct rule *rule, struct batch *results, bool single,
+                            const struct window_range *range)
+{
+    struct data_rule *r = arg;
+    (void)rule;
+    (void)range;
+    for (uint32_t i = 0; i < r->n_sinks; i++) {
+        sink_collect(r->sinks[i], results, single, r->nulls);
     }
 }
 
@@ -120,10 +134,24 @@ static int read_rule(struct data_rule *r, struct str text, struct str name, stru
                             : err_sys(err, -E_NOMEM, "define a rule");
 }
 
+/* "ns/name" is of the scope "ns"; a plain name of none. */
+static struct str scope_of(const char *id)
+{
+    struct str scope, name;
+    return str_rcut(str_of(id), '/', &scope, &name) ? scope : STR_NULL;
+}
+
+int data_rule_read_options(struct data_rule *r, struct rule_options *ret, struct err *err)
+{
+    int rc = data_rule_options(json_get(r->json, "options"), ret, err);
+    ret->scope = arena_str(&r->reading, scope_of(r->id));
+    return rc;
+}
+
 static int plan_rule(struct data_rule *r, struct err *err)
 {
     struct rule_options opts;
-    int rc = data_rule_options(json_get(r->json, "options"), &opts, err);
+    int rc = data_rule_read_options(r, &opts, err);
     struct str sql = json_text(json_get(r->json, "sql"));
     r->nulls = json_path_true(r->json, "options.sendNilField", false);
     r->saves = json_path_i64(r->json, "options.qos", 0) > 0;
@@ -131,13 +159,13 @@ static int plan_rule(struct data_rule *r, struct err *err)
         rc = err_set(err, -E_INVAL, "missing rule SQL");
     }
     rc = rc < 0 ? rc : rule_schedule_read(r, err);
-    return rc < 0
-               ? rc
-               : rule_new(r->data->engine, str_of(r->id), sql, &opts, on_result, r, &r->rule, err);
+    rc = rc < 0 ? rc
+                : rule_new(r->data->engine, str_of(r->id), sql, &opts, on_result, r, &r->rule, err);
+    r->live = r->rule;
+    return rc;
 }
 
-/* Out of the map, with its checkpoint left where it is. */
-static void take_out(struct data_rule *r)
+void data_rule_take_out(struct data_rule *r)
 {
     struct data *d = r->data;
     struct str id = str_of(r->id);
@@ -157,6 +185,28 @@ static struct data_rule *rule_object(struct data *d)
     return r;
 }
 
+static int check_rule(struct data *d, struct str text, struct str scope, struct arena *a,
+                      struct json **ret_streams, struct err *err)
+{
+    struct data_rule *r = rule_object(d);
+    char *id = arena_printf(a, STR_FMT "%s\001check", STR_ARG(scope), scope.n ? "/" : "");
+    if (!r || !id) {
+        free_rule(r);
+        return err_sys(err, -E_NOMEM, "check a rule");
+    }
+    int rc = read_rule(r, text, str_of(id), err); /* a name that no rule can have */
+    rc = rc < 0 ? rc : plan_rule(r, err);
+    if (rc == 0 && ret_streams) {
+        *ret_streams = json_array(a);
+        const char *name;
+        for (uint32_t i = 0; (name = rule_stream(r->rule, i)); i++) {
+            json_push(*ret_streams, json_string(a, name));
+        }
+    }
+    free_rule(r);
+    return rc;
+}
+
 int data_rule_define(struct data *d, struct str text, struct str name, bool replace,
                      struct data_rule **ret, struct err *err)
 {
@@ -170,12 +220,14 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
         rc = err_set(err, -E_EXISTS, "rule %s already exists", r->id);
     }
     if (old && rc == 0) { /* it must plan before the old one is given up */
-        rc = data_rule_check(d, text, &r->reading, NULL, err);
+        rc = check_rule(d, text, scope_of(r->id), &r->reading, NULL, err);
     }
     if (old && rc == 0) {
+        placement_hold(old);
         r->inherits = old->rule && old->state == RULE_RUNNING &&
-                      rule_save(old->rule, &r->arena, &r->inherited) == 0;
-        take_out(old);
+                      checkpoint_value(old, &r->arena, &r->inherited, err) == 0;
+        placement_release(old);
+        data_rule_take_out(old);
     }
     rc = rc < 0 ? rc : plan_rule(r, err);
     if (rc == 0 && map_put(&d->rules, str_of(r->id), r, NULL) < 0) {
@@ -193,21 +245,7 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
 int data_rule_check(struct data *d, struct str text, struct arena *a, struct json **ret_streams,
                     struct err *err)
 {
-    struct data_rule *r = rule_object(d);
-    if (!r) {
-        return err_sys(err, -E_NOMEM, "check a rule");
-    }
-    int rc = read_rule(r, text, STR_LIT("\001check"), err); /* a name that no rule can have */
-    rc = rc < 0 ? rc : plan_rule(r, err);
-    if (rc == 0 && ret_streams) {
-        *ret_streams = json_array(a);
-        const char *name;
-        for (uint32_t i = 0; (name = rule_stream(r->rule, i)); i++) {
-            json_push(*ret_streams, json_string(a, name));
-        }
-    }
-    free_rule(r);
-    return rc;
+    return check_rule(d, text, STR_NULL, a, ret_streams, err);
 }
 
 struct data_rule *data_rule_find(struct data *d, struct str id)
@@ -218,7 +256,7 @@ struct data_rule *data_rule_find(struct data *d, struct str id)
 void data_rule_drop(struct data_rule *r)
 {
     data_keep(r->data, "checkpoints", str_of(r->id), STR_NULL, NULL, NULL);
-    take_out(r);
+    data_rule_take_out(r);
 }
 
 void data_rule_forget(struct data_rule *r)
@@ -243,11 +281,13 @@ static int open_sinks(struct data_rule *r, struct err *err)
         JSON_FOR_EACH_MEMBER (m, action) {
             struct json *one = json_object(&r->reading);
             json_set_n(one, str_n(m->key, m->key_n), m->value);
-            int rc = sink_open(r->data, r->id, i++, one, &r->sinks[r->n_sinks], err);
+            int rc = sink_open(r->data, r->id, i++, one,
+                               (unsigned)json_path_i64(r->json, "options.qos", 0),
+                               &r->sinks[r->n_sinks], err);
             if (rc < 0) {
                 return rc;
             }
-            r->n_sinks++;
+            sink_set_shard(r->sinks[r->n_sinks++], r->shard);
         }
     }
     return 0;
@@ -284,11 +324,11 @@ int data_rule_run(struct data_rule *r, struct err *err)
     }
     bool outer;
     int rc = begin_reading(r, &outer, err);
+    rc = rc < 0 ? rc : placement_choose(r, on_shard_result, err);
     rc = rc < 0 ? rc : open_sinks(r, err);
-    if (rc == 0) {
-        checkpoint_load(r);
-        rc = rule_start(r->rule, err);
-    }
+    placement_hold(r);
+    rc = rc < 0 ? rc : checkpoint_begin(r, err);
+    placement_release(r);
     if (rc < 0) {
         close_sinks(r);
         told(r, RULE_FAILED, err->text);
@@ -297,6 +337,7 @@ int data_rule_run(struct data_rule *r, struct err *err)
     }
     told(r, RULE_RUNNING, NULL);
     r->started = wall_now();
+    placement_count(r, true);
     checkpoint_start(r);
     end_reading(r, outer);
     data_turn(r->data);
@@ -306,9 +347,13 @@ int data_rule_run(struct data_rule *r, struct err *err)
 void data_rule_rest(struct data_rule *r, enum data_rule_state state, const char *reason)
 {
     if (r->state == RULE_RUNNING) {
+        placement_hold(r);
         data_rule_save(r);
-        io_timer_stop(&r->checkpoint);
-        rule_stop(r->rule);
+        checkpoint_end(r);
+        rule_stop(r->live);
+        shard_settle(r->shard);
+        placement_release(r);
+        placement_count(r, false);
         close_sinks(r);
         r->stopped = wall_now();
     }
@@ -321,14 +366,14 @@ void data_rule_stop(struct data_rule *r, const char *reason)
     data_rule_rest(r, RULE_STOPPED, reason ? reason : "canceled manually");
 }
 
-void data_rule_failed(struct data *d, struct rule *rule, const struct err *err)
+void data_rule_failed(struct data *d, struct str id, const struct rule *rule, const char *text)
 {
-    struct data_rule *r = data_rule_find(d, str_of(rule_id(rule)));
-    log_debug("rule %s: %s", rule_id(rule), err->text);
-    if (r && r->rule == rule) {
+    struct data_rule *r = data_rule_find(d, id);
+    log_debug("rule " STR_FMT ": %s", STR_ARG(id), text);
+    if (r && r->live == rule) {
         r->errors++;
         mem_free(r->last_error);
-        r->last_error = mem_strdup(err->text);
+        r->last_error = mem_strdup(text);
         r->last_error_at = wall_now();
     }
 }

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data_private.h"
+#include "replay.h"
+#include "placement.h"
 #include "source.h"
 #include "stream/sql/sql.h"
 
@@ -44,8 +46,11 @@ static int remember(struct data *d, struct str name, struct err *err)
 {
     struct engine_stream *stream = engine_stream(d->engine, name);
     struct data_stream *s = map_get(&d->streams, name);
+    if (!stream) {
+        return err_sys(err, -E_NOMEM, "define a stream");
+    }
     if (!s) {
-        s = mem_zalloc(sizeof(*s));
+        s = mem_zalloc(sizeof(*s) + d->n_shards * sizeof(s->there[0]));
         if (!s || map_put(&d->streams, name, s, NULL) < 0) {
             mem_free(s);
             return err_sys(err, -E_NOMEM, "define " STR_FMT, STR_ARG(name));
@@ -57,22 +62,36 @@ static int remember(struct data *d, struct str name, struct err *err)
     return 0;
 }
 
+/* "scope/name" as the engine has it; empty when memory is short. */
+static struct str full_name(struct arena *a, struct str scope, struct str name)
+{
+    return scope.n ? str_of(arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(scope), STR_ARG(name)))
+                   : name;
+}
+
 int data_define(struct data *d, struct str ddl, bool replace, const char **ret_name,
                 struct err *err)
+{
+    return data_define_in(d, STR_NULL, ddl, replace, ret_name, err);
+}
+
+int data_define_in(struct data *d, struct str scope, struct str ddl, bool replace,
+                   const char **ret_name, struct err *err)
 {
     struct arena a;
     struct ast_statement *st = NULL;
     arena_init(&a, 0);
     int rc = read_definition(&a, ddl, &st, err);
     rc = rc < 0 ? rc : check_source(st, err);
-    rc = rc < 0 ? rc : engine_define(d->engine, ddl, replace, err);
-    rc = rc < 0 ? rc : remember(d, st->name, err);
+    rc = rc < 0 ? rc : engine_define_in(d->engine, scope, ddl, replace, err);
+    struct str name = rc < 0 ? STR_NULL : full_name(&a, scope, st->name);
+    rc = rc < 0 ? rc : remember(d, name, err);
     if (rc == 0) {
-        struct data_stream *s = map_get(&d->streams, st->name);
+        struct data_stream *s = map_get(&d->streams, name);
         *ret_name = engine_stream_name(s->stream);
+        rc = placement_redefine(s, err);
         if (s->source) { /* the definition says where events come from: open it anew */
-            data_stream_used(d, s->stream, false);
-            data_stream_used(d, s->stream, true);
+            replay_reopen(s);
         }
     }
     arena_fini(&a);
@@ -83,26 +102,38 @@ int data_drop(struct data *d, struct str name, bool table, struct err *err)
 {
     int rc = engine_drop(d->engine, name, table, err);
     if (rc == 0) {
+        placement_undefine(d, name, table);
         free_stream(map_del(&d->streams, name));
     }
     return rc;
 }
 
+void data_stream_open(struct data_stream *s)
+{
+    struct err err;
+    mem_free(TAKE_PTR(s->trouble));
+    if (!s->source && source_open(s->data, s->stream, &s->source, &err) < 0) {
+        log_error("open the source of %s: %s", engine_stream_name(s->stream), err.text);
+        s->trouble = mem_strdup(err.text);
+    }
+}
+
+void data_stream_count(struct data_stream *s, bool used)
+{
+    s->users = used ? s->users + 1 : s->users - 1;
+    if (!used && s->users == 0) {
+        source_close(TAKE_PTR(s->source));
+    } else if (used && s->users == 1) {
+        data_stream_open(s);
+    }
+}
+
 void data_stream_used(struct data *d, struct engine_stream *stream, bool used)
 {
     struct data_stream *s = engine_stream_data(stream);
-    struct err err;
-    if (!s) {
-        return; /* a stream of a trial run, which feeds itself */
-    }
-    if (!used) {
-        source_close(TAKE_PTR(s->source));
-        return;
-    }
-    mem_free(TAKE_PTR(s->trouble));
-    if (!s->source && source_open(d, stream, &s->source, &err) < 0) {
-        log_error("open the source of %s: %s", engine_stream_name(stream), err.text);
-        s->trouble = mem_strdup(err.text);
+    (void)d;
+    if (s) { /* else a stream of a trial run, which feeds itself */
+        data_stream_count(s, used);
     }
 }
 
