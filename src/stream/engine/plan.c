@@ -54,7 +54,7 @@ static int plan_sources(struct planner *p, const struct ast_select *s, plan_find
 
 static int plan_joins(struct planner *p, const struct ast_select *s)
 {
-    struct join_spec *joins = arena_zalloc(p->arena, (s->n_joins + 1) * sizeof(*joins));
+    struct join_spec *joins = arena_zalloc(p->arena, s->n_joins * sizeof(*joins));
     if (!joins) {
         return err_sys(p->err, -E_NOMEM, "plan a rule");
     }
@@ -81,7 +81,7 @@ static int plan_joins(struct planner *p, const struct ast_select *s)
 
 static int collect_aliases(struct planner *p, const struct ast_select *s)
 {
-    p->aliases = arena_zalloc(p->arena, (s->n_fields + 1) * sizeof(*p->aliases));
+    p->aliases = arena_zalloc(p->scratch, s->n_fields * sizeof(*p->aliases));
     for (uint32_t i = 0; p->aliases && i < s->n_fields; i++) {
         const struct ast_field *f = &s->fields[i];
         bool itself =
@@ -192,7 +192,7 @@ static int add_field(struct planner *p, const struct ast_field *f, uint32_t *unn
 
 static int plan_fields(struct planner *p, const struct ast_select *s)
 {
-    uint32_t room = s->n_fields + 1, unnamed = 0;
+    uint32_t room = s->n_fields, unnamed = 0;
     for (uint32_t i = 0; i < s->n_fields; i++) {
         room += s->fields[i].expr->kind == AST_WILDCARD ? s->fields[i].expr->n_replace : 0;
     }
@@ -254,6 +254,13 @@ static int split(struct planner *p, struct expr *e)
     return 0;
 }
 
+/* Windows that begin, end or fire by their rows take all of them, whether WHERE holds or not;
+ * FILTER is for what shall not enter them. */
+static bool rows_make_window(enum ast_window_kind kind)
+{
+    return kind == AST_WINDOW_COUNT || kind == AST_WINDOW_SLIDING || kind == AST_WINDOW_STATE;
+}
+
 static int plan_where(struct planner *p, const struct ast_select *s)
 {
     if (!s->where) {
@@ -263,11 +270,16 @@ static int plan_where(struct planner *p, const struct ast_select *s)
     if (!e) {
         return -E_INVAL;
     }
-    if (p->plan->n_sources == 1) {
-        p->plan->filter = e; /* in one piece: its parts guard each other */
-        return 0;
+    if (p->plan->n_sources > 1) {
+        return split(p, e);
     }
-    return split(p, e);
+    /* In one piece: its parts guard each other. */
+    if (rows_make_window(s->window.kind)) {
+        p->plan->window.where = e;
+    } else {
+        p->plan->filter = e;
+    }
+    return 0;
 }
 
 /* ---- window, group, order ---- */
@@ -285,17 +297,16 @@ static int plan_window(struct planner *p, const struct ast_select *s)
 {
     struct window_spec *w = &p->plan->window;
     const struct ast_window *a = &s->window;
-    char *unit = arena_strndup(p->arena, a->unit.p ? a->unit.p : "", a->unit.n);
     w->kind = a->kind;
     w->length = a->length;
     w->interval = a->interval;
     w->delay = a->delay;
-    w->unit = str_n(unit, unit ? a->unit.n : 0);
+    w->unit = a->unit.n > 0 ? plan_text(p, a->unit) : STR_LIT("");
     int rc = plan_optional(p, a->filter, &w->filter);
     rc = rc < 0 ? rc : plan_optional(p, a->when, &w->when);
     rc = rc < 0 ? rc : plan_optional(p, a->begin, &w->begin);
     rc = rc < 0 ? rc : plan_optional(p, a->emit, &w->emit);
-    w->partition = arena_alloc(p->arena, (a->n_partition + 1) * sizeof(*w->partition));
+    w->partition = arena_alloc(p->arena, a->n_partition * sizeof(*w->partition));
     for (uint32_t i = 0; rc == 0 && w->partition && i < a->n_partition; i++) {
         w->partition[i] = plan_expr(p, a->partition[i], CLAUSE_WINDOW);
         w->n_partition = i + 1;
@@ -307,7 +318,7 @@ static int plan_window(struct planner *p, const struct ast_select *s)
 static int plan_group(struct planner *p, const struct ast_select *s)
 {
     struct window_spec *w = &p->plan->window;
-    w->keys = arena_alloc(p->arena, (s->n_group + 1) * sizeof(*w->keys));
+    w->keys = arena_alloc(p->arena, s->n_group * sizeof(*w->keys));
     for (uint32_t i = 0; w->keys && i < s->n_group; i++) {
         w->keys[i] = plan_expr(p, s->group[i], CLAUSE_GROUP);
         if (!w->keys[i]) {
@@ -320,7 +331,7 @@ static int plan_group(struct planner *p, const struct ast_select *s)
 
 static int plan_order_by(struct planner *p, const struct ast_select *s)
 {
-    p->plan->order = arena_alloc(p->arena, (s->n_order + 1) * sizeof(*p->plan->order));
+    p->plan->order = arena_alloc(p->arena, s->n_order * sizeof(*p->plan->order));
     for (uint32_t i = 0; p->plan->order && i < s->n_order; i++) {
         struct expr *e = plan_expr(p, s->order[i].expr, CLAUSE_ORDER);
         if (!e) {
@@ -384,8 +395,11 @@ static int make(const struct ast_select *s, plan_find_fn *find, void *arg, size_
     arena_init_sized(&plan->arena, 0, room);
     plan->limit = s->limit;
     plan->distinct = s->distinct;
-    struct planner p = {.plan = plan, .arena = &plan->arena, .err = &own};
+    struct arena scratch;
+    arena_init(&scratch, 0);
+    struct planner p = {.plan = plan, .arena = &plan->arena, .scratch = &scratch, .err = &own};
     int rc = plan_clauses(&p, s, find, arg);
+    arena_fini(&scratch);
     if (rc < 0 || arena_failed(&plan->arena)) {
         plan_free(plan);
         if (own.code == 0) {

@@ -274,7 +274,7 @@ int plan_make_match(const struct ast_source *s, plan_find_fn *find, void *arg, s
     }
     arena_init_small(&plan->arena, 0);
     plan->limit = -1;
-    struct planner p = {.plan = plan, .arena = &plan->arena, .err = &own};
+    struct planner p = {.plan = plan, .arena = &plan->arena, .scratch = &plan->arena, .err = &own};
     struct str name = s->select ? s->alias : s->name;
     struct engine_stream *stream = find(arg, name);
     int rc = 0;

@@ -68,20 +68,23 @@ static struct expr *any_field(struct planner *p, struct str name)
             e->list[e->n_list++] = one;
         }
     }
-    return e->list ? (e->n_list == 1 ? e->list[0] : e) : NULL;
+    return e->list ? e : NULL;
 }
 
 static struct expr *plan_column(struct planner *p, struct str name)
 {
-    uint32_t open = 0;
+    uint32_t open = 0, last = 0;
     for (uint32_t i = 0; i < p->plan->n_sources; i++) {
         if (declares(p->plan->sources[i].stream, name)) {
             return field_of(p, i, name);
         }
-        open += schemaless(p->plan->sources[i].stream);
+        if (schemaless(p->plan->sources[i].stream)) {
+            open++;
+            last = i;
+        }
     }
     if (open > 0) {
-        return any_field(p, name);
+        return open == 1 ? field_of(p, last, name) : any_field(p, name);
     }
     (void)plan_refuse(p, "unknown field " STR_FMT, STR_ARG(name));
     return NULL;

@@ -35,7 +35,8 @@ enum clause {
 
 struct planner {
     struct plan *plan;
-    struct arena *arena;
+    struct arena *arena;   /* the plan's */
+    struct arena *scratch; /* of what the planner alone needs */
     struct alias *aliases;
     uint32_t n_aliases;
     struct aggregate_call *aggregates;
