@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "log.h"
+#include "mem.h"
 #include "str.h"
 
 static const struct option_spec *find(const struct option_spec *specs, size_t n, struct str name)
@@ -58,5 +60,36 @@ int options_parse(const char *program, int argc, char **argv, const struct optio
             return refuse(program, "a value is missing after", argv[i - 1]);
         }
     }
+    return 0;
+}
+
+int options_address(const char *option, const char *text, char **ret_host, uint16_t *ret_port,
+                    struct err *err)
+{
+    struct str host, port_text;
+    uint64_t port;
+    if (!str_rcut(str_of(text), ':', &host, &port_text) || str_u64(port_text, &port) < 0 ||
+        port > UINT16_MAX) {
+        return err_set(err, -E_INVAL, "--%s: '%s' is not ADDRESS:PORT", option, text);
+    }
+    if (str_starts(host, "[") && str_ends(host, "]")) {
+        host = str_n(host.p + 1, host.n - 2);
+    }
+    char *copy = mem_strndup(host.p, host.n);
+    if (!copy) {
+        return err_sys(err, -ENOMEM, "read the options");
+    }
+    *ret_host = copy;
+    *ret_port = (uint16_t)port;
+    return 0;
+}
+
+int options_log(const char *program, const char *level, struct err *err)
+{
+    enum log_level parsed;
+    if (log_level_parse(str_of(level), &parsed) < 0) {
+        return err_set(err, -E_INVAL, "--log-level: '%s' is not debug, info, warn or error", level);
+    }
+    log_init(program, parsed);
     return 0;
 }

@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
 
 struct option_spec {
     const char *name;   /* without the dashes; one letter is written with one dash */
@@ -19,5 +22,13 @@ struct option_spec {
  * allowed. */
 int options_parse(const char *program, int argc, char **argv, const struct option_spec *specs,
                   size_t n, const char *usage, const char **verb);
+
+/* "ADDRESS:PORT" or "[ADDRESS]:PORT". *ret_host is on the heap, without brackets. -E_INVAL with a
+ * sentence that names the option, -ENOMEM. */
+int options_address(const char *option, const char *text, char **ret_host, uint16_t *ret_port,
+                    struct err *err);
+
+/* Starts the log of a program at a level by name; -E_INVAL with a sentence about --log-level. */
+int options_log(const char *program, const char *level, struct err *err);
 
 #endif

@@ -66,22 +66,6 @@ static const char usage[] =
     "\n"
     "At the first start an admin's kubeconfig is written to FOLDER/kubeconfig.\n";
 
-static int parse_listen(struct options *o, struct err *err)
-{
-    struct str host, port_text;
-    uint64_t port;
-    if (!str_rcut(str_of(o->listen), ':', &host, &port_text) || str_u64(port_text, &port) < 0 ||
-        port > UINT16_MAX) {
-        return err_set(err, -E_INVAL, "--listen: '%s' is not ADDRESS:PORT", o->listen);
-    }
-    if (str_starts(host, "[") && str_ends(host, "]")) {
-        host = str_n(host.p + 1, host.n - 2);
-    }
-    o->host = mem_strndup(host.p, host.n);
-    o->port = (uint16_t)port;
-    return o->host ? 0 : err_sys(err, -ENOMEM, "read the options");
-}
-
 static int parse_node_grace(struct options *o, struct err *err)
 {
     uint64_t seconds = 0;
@@ -110,14 +94,9 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
     if (rc != 0) {
         return rc > 0 ? 1 : err_set(err, -E_INVAL, "bad options");
     }
-    enum log_level level;
-    if (log_level_parse(str_of(o->log_level), &level) < 0) {
-        return err_set(err, -E_INVAL, "--log-level: '%s' is not debug, info, warn or error",
-                       o->log_level);
-    }
-    log_init("center", level);
-    rc = parse_node_grace(o, err);
-    return rc < 0 ? rc : parse_listen(o, err);
+    rc = options_log("center", o->log_level, err);
+    rc = rc < 0 ? rc : parse_node_grace(o, err);
+    return rc < 0 ? rc : options_address("listen", o->listen, &o->host, &o->port, err);
 }
 
 static void on_exchange(struct http_exchange *x, void *arg)

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "api/name.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/options.h"
 #include "base/str.h"
@@ -99,18 +98,11 @@ static int read_token(struct edge_options *o, struct err *err)
 
 static int parse_listen(struct edge_options *o, struct err *err)
 {
-    struct str host, port_text;
-    uint64_t port;
-    if (!str_rcut(str_of(o->local_listen), ':', &host, &port_text) ||
-        str_u64(port_text, &port) < 0 || port > UINT16_MAX || port == 0) {
-        return err_set(err, -E_INVAL, "--local-listen: '%s' is not ADDRESS:PORT", o->local_listen);
+    int rc = options_address("local-listen", o->local_listen, &o->local_host, &o->local_port, err);
+    if (rc == 0 && o->local_port == 0) {
+        return err_set(err, -E_INVAL, "--local-listen: '%s' has no port", o->local_listen);
     }
-    if (str_starts(host, "[") && str_ends(host, "]")) {
-        host = str_n(host.p + 1, host.n - 2);
-    }
-    o->local_host = mem_strndup(host.p, host.n);
-    o->local_port = (uint16_t)port;
-    return o->local_host ? 0 : err_sys(err, -ENOMEM, "--local-listen");
+    return rc;
 }
 
 /* ---- what a teardown must know ---- */
@@ -225,15 +217,13 @@ static int read_heartbeat(struct edge_options *o, struct err *err)
 static int check(struct edge_options *o, struct err *err)
 {
     CLEANUP(mem_freep) char *host = NULL;
-    enum log_level level;
     uint16_t port;
-    if (log_level_parse(str_of(o->log_level), &level) < 0) {
-        return err_set(err, -E_INVAL, "--log-level: '%s' is not debug, info, warn or error",
-                       o->log_level);
+    int rc = options_log("edge", o->log_level, err);
+    if (rc < 0) {
+        return rc;
     }
-    log_init("edge", level);
     if (o->teardown) {
-        int rc = recall(o, err);
+        rc = recall(o, err);
         return rc < 0 ? rc : own_names(o, err);
     }
     if (!o->parent) {
@@ -242,7 +232,7 @@ static int check(struct edge_options *o, struct err *err)
     if (o->state_dir[0] != '/') {
         return err_set(err, -E_INVAL, "--state-dir: '%s' is no absolute path", o->state_dir);
     }
-    int rc = sync_parent_address(o->parent, &host, &port, err);
+    rc = sync_parent_address(o->parent, &host, &port, err);
     rc = rc < 0 ? err_wrap(err, rc, "--parent") : own_names(o, err);
     rc = rc < 0 ? rc : read_token(o, err);
     rc = rc < 0 ? rc : read_thresholds(o, err);
