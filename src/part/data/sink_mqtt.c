@@ -3,30 +3,20 @@
 #include "base/mem.h"
 #include "data_private.h"
 #include "mqtt_peer.h"
+#include "mqtt_share.h"
 #include "sink.h"
-
-#define WINDOW 64 /* publishes that wait for their acknowledgement */
-
-struct flight {
-    struct mqtt *sink;
-    uint64_t sequence;
-    bool used;
-};
 
 struct mqtt {
     struct sink sink;
-    struct mqtt_client *client;
+    struct mqtt_user *user;
     const char *topic;
     uint8_t qos;
     bool retained;
-    struct flight flights[WINDOW];
 };
 
-static void on_done(void *arg, int code)
+static void on_done(void *arg, uint64_t sequence, int code)
 {
-    struct flight *f = arg;
-    f->used = false;
-    sink_done(&f->sink->sink, f->sequence, code, NULL);
+    sink_done(arg, sequence, code, NULL);
 }
 
 static int mqtt_sink_open(struct sink *s, struct err *err)
@@ -44,34 +34,27 @@ static int mqtt_sink_open(struct sink *s, struct err *err)
         return err_set(err, -E_INVAL, "qos must be 0, 1 or 2");
     }
     int rc = mqtt_peer_read(s->data, &s->arena, s->conf, &cfg, err);
-    return rc < 0 ? rc : mqtt_open(&cfg, &m->client, err);
+    return rc < 0 ? rc : mqtt_user_open(s->data, &cfg, on_done, m, &m->user, err);
 }
 
 static void mqtt_sink_close(struct sink *s)
 {
-    mqtt_close(((struct mqtt *)s)->client);
+    mqtt_user_close(((struct mqtt *)s)->user);
 }
 
 static void mqtt_send(struct sink *s, const struct sink_message *msg)
 {
     struct mqtt *m = (struct mqtt *)s;
-    struct flight *f = NULL;
-    for (size_t i = 0; i < WINDOW && !f; i++) {
-        f = m->flights[i].used ? NULL : &m->flights[i];
-    }
-    assert(f); /* the frame sends no more than the window */
-    *f = (struct flight){.sink = m, .sequence = msg->sequence, .used = true};
-    int rc = mqtt_publish(m->client, m->topic, msg->bytes, m->qos, m->retained, on_done, f);
+    int rc = mqtt_user_publish(m->user, msg->sequence, m->topic, msg->bytes, m->qos, m->retained);
     if (rc < 0) {
-        f->used = false;
         sink_done(s, msg->sequence, rc,
-                  mqtt_connected(m->client) ? NULL : "the broker is out of reach");
+                  mqtt_user_connected(m->user) ? NULL : "the broker is out of reach");
     }
 }
 
 const struct sink_ops sink_mqtt = {.type = "mqtt",
                                    .size = sizeof(struct mqtt),
-                                   .window = WINDOW,
+                                   .window = MQTT_USER_WINDOW,
                                    .open = mqtt_sink_open,
                                    .close = mqtt_sink_close,
                                    .send = mqtt_send};
