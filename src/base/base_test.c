@@ -11,7 +11,9 @@
 #include "err.h"
 #include "list.h"
 #include "map.h"
+#include "mem.h"
 #include "metrics.h"
+#include "options.h"
 #include "sm.h"
 #include "clock.h"
 #include "crc.h"
@@ -45,6 +47,33 @@ static void numbers_are_parsed_in_full_range(void **state)
     assert_int_equal(str_double(STR_LIT("01"), &d), -EINVAL);
     assert_int_equal(str_double(STR_LIT("0x1"), &d), -EINVAL);
     assert_int_equal(str_double(STR_LIT("nan"), &d), -EINVAL);
+}
+
+static void addresses_of_options_have_a_host_and_a_port(void **state)
+{
+    static const char *const bad[] = {"", "x", ":70000", "1.2.3.4:", "1.2.3.4:-1", "1.2.3.4:1x"};
+    static const struct {
+        const char *text, *host;
+        uint16_t port;
+    } good[] = {
+        {"1.2.3.4:80", "1.2.3.4", 80}, {"[::1]:0", "::1", 0}, {"name:65535", "name", 65535}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        char *host = NULL;
+        uint16_t port;
+        struct err err = {0};
+        assert_int_equal(options_address("listen", bad[i], &host, &port, &err), -E_INVAL);
+        assert_null(host);
+        assert_non_null(strstr(err.text, "--listen"));
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        char *host = NULL;
+        uint16_t port;
+        assert_int_equal(options_address("listen", good[i].text, &host, &port, NULL), 0);
+        assert_string_equal(host, good[i].host);
+        assert_int_equal(port, good[i].port);
+        mem_free(host);
+    }
 }
 
 static void text_is_cut(void **state)
@@ -223,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_read_as_sentences),
         cmocka_unit_test(numbers_are_parsed_in_full_range),
+        cmocka_unit_test(addresses_of_options_have_a_host_and_a_port),
         cmocka_unit_test(text_is_cut),
         cmocka_unit_test(times_round_trip),
         cmocka_unit_test(encodings_round_trip),
