@@ -30,6 +30,9 @@ class Data:
     """The program in a folder of its own."""
 
     def __init__(self, base, *options):
+        threads = os.environ.get("DATA_THREADS")  # the whole file with rules on more threads
+        if threads and "--threads" not in options:
+            options = ("--threads", threads, *options)
         self.base, self.options = base, options
         self.port = free_port()
         self.process = None
@@ -316,6 +319,23 @@ def test_rules_feed_each_other_through_memory_topics(data, base):
     data.rule("b", "SELECT a, meta(topic) AS t FROM mid WHERE high", file_sink(base / "out"))
     data.ok("POST", "/push", [{"a": 1}, {"a": 3}])
     until("it went through both", lambda: lines(base / "out") == [{"a": 3, "t": "alarms/a"}], pause=0.02)
+
+
+def test_late_events_correct_windows_or_go_to_a_topic_of_their_own(data, base):
+    data.stream("demo", "/push", options=", TIMESTAMP='ts'")
+    data.stream("late", "too/late", "memory")
+    data.rule("w", "SELECT count(*) AS c, window_end() AS e, window_correction() AS n FROM demo GROUP BY TUMBLINGWINDOW(ss, 1)",
+              file_sink(base / "out"), isEventTime=True, allowedLateness="2s", lateTopic="too/late")
+    data.rule("l", "SELECT * FROM late", file_sink(base / "late"))
+    data.ok("POST", "/push", [{"ts": 1500}, {"ts": 2500}, {"ts": 1600}, {"ts": 5000}, {"ts": 1700, "v": 7}])
+    until("the late event has come", lambda: lines(base / "late") == [{"ts": 1700, "v": 7}], pause=0.02)
+    until("the window was corrected", lambda: {"c": 2, "e": 2000, "n": 1} in lines(base / "out"), pause=0.02)
+    assert lines(base / "out")[0] == {"c": 1, "e": 2000, "n": 0}
+    status = data.status("w")
+    assert (status["late_rows_total"], status["late_dropped_total"]) == (2, 1)
+    refused = data.call("POST", "/rules/validate", {
+        "sql": "SELECT ts FROM demo", "actions": [{"log": {}}], "options": {"lateTopic": "too/late"}})
+    assert "without isEventTime no event is late" in str(refused)
 
 
 def test_files_are_read_and_written_in_several_forms(data, base):

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The "options" of a rule, as eKuiper has them and ours beside. */
 #include "data_private.h"
+
+#include "codec/mqtt_topic.h"
 #include "stream/expr/expr.h"
 
 int data_rule_duration(const struct json *j, const char *name, int64_t *ret_us, struct err *err)
@@ -32,6 +34,20 @@ static int refuse_unknown(const struct json *o, struct err *err)
                : 0;
 }
 
+static int check_late_topic(const struct rule_options *o, struct err *err)
+{
+    if (!o->late_topic) {
+        return 0;
+    }
+    if (!mqtt_topic_valid(str_of(o->late_topic))) {
+        return err_set(err, -E_INVAL, "option lateTopic: '%s' is not the name of a topic",
+                       o->late_topic);
+    }
+    return o->event_time
+               ? 0
+               : err_set(err, -E_INVAL, "option lateTopic: without isEventTime no event is late");
+}
+
 int data_rule_options(const struct json *o, struct rule_options *ret, struct err *err)
 {
     int refused = refuse_unknown(o, err);
@@ -53,7 +69,11 @@ int data_rule_options(const struct json *o, struct rule_options *ret, struct err
         .qos = (uint32_t)qos,
         .memory_limit = (size_t)memory,
         .zone = json_cstr(json_get(o, "timezone"), NULL),
+        .late_topic = json_cstr(json_get(o, "lateTopic"), NULL),
     };
+    if (check_late_topic(ret, err) < 0) {
+        return -E_INVAL;
+    }
     const struct {
         const char *name;
         int64_t *to;

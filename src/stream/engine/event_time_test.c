@@ -31,7 +31,7 @@ static void on_error(void *arg, struct rule *r, const struct err *err)
 static void on_late(void *arg, struct rule *r, const struct value *event)
 {
     struct fixture *f = arg;
-    (void)r;
+    assert_string_equal(rule_late_topic(r), "late");
     (void)value_print_json(&f->late, event);
 }
 
@@ -160,7 +160,7 @@ static void what_no_window_takes_for_its_lateness_is_told(void **state)
 {
     struct fixture *f = *state;
     const struct rule_options opts = {
-        .event_time = true, .allowed_lateness_us = 1000000, .late_events = true};
+        .event_time = true, .allowed_lateness_us = 1000000, .late_topic = "late"};
     struct rule *r =
         add(f, "SELECT count(*) AS c FROM demo WHERE t > 0 GROUP BY TUMBLINGWINDOW(ss, 1)", &opts);
     PUSH(f, 100, 1, 5000, 1, 200, 7, 4500, 1, 300, 0);

@@ -251,9 +251,11 @@ static int copy_options(struct rule *r, struct str id, struct str sql,
     r->sql = mem_strndup(sql.p, sql.n);
     r->opts = *opts;
     r->opts.zone = r->opts.scope = NULL;
+    r->opts.late_topic = mem_strdup(opts->late_topic);
     r->scope = opts->scope && *opts->scope ? mem_strdup(opts->scope) : NULL;
     r->eval.id = str_of(r->id ? r->id : "");
-    if (!r->id || !r->sql || (opts->scope && *opts->scope && !r->scope)) {
+    if (!r->id || !r->sql || (opts->scope && *opts->scope && !r->scope) ||
+        (opts->late_topic && !r->opts.late_topic)) {
         return err_sys(err, -E_NOMEM, "plan a rule");
     }
     int rc = opts->zone ? zone_load(opts->zone, &r->zone, err) : 0;
@@ -304,6 +306,7 @@ void rule_free(struct rule *r)
     arena_fini(&r->names);
     arena_fini(&r->saved_arena);
     zone_free(r->zone);
+    mem_free((char *)(uintptr_t)r->opts.late_topic); /* our copy */
     mem_free(r->id);
     mem_free(r->sql);
     mem_free(r->scope);
@@ -430,6 +433,11 @@ bool rule_running(const struct rule *r)
 const char *rule_id(const struct rule *r)
 {
     return r->id;
+}
+
+const char *rule_late_topic(const struct rule *r)
+{
+    return r->opts.late_topic;
 }
 
 const char *rule_stream(const struct rule *r, uint32_t i)

@@ -137,7 +137,7 @@ static int tell_late(struct pipeline *p, const struct batch *b, uint32_t row)
 {
     struct engine *e = p->rule->engine;
     p->late++;
-    if (!p->rule->opts.late_events || !e->opts.on_late) {
+    if (!p->rule->opts.late_topic || !e->opts.on_late) {
         return 0;
     }
     struct arena a;
@@ -176,7 +176,7 @@ int pipeline_watermark_open(struct pipeline *p, struct err *err)
     const struct shape **shapes = arena_alloc(&p->plan->arena, n * sizeof(struct shape *));
     for (uint32_t i = 0; shapes && i < n; i++) {
         struct engine_stream *s = p->plan->sources[i].stream;
-        s->shape.whole |= o->late_events;
+        s->shape.whole |= o->late_topic != NULL;
         shapes[i] = &s->shape;
         spec.tables |= i < 64 ? (uint64_t)p->plan->sources[i].table << i : 0;
         spec.told |= i < 64 ? (uint64_t)!s->engine << i : 0;
