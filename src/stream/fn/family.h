@@ -40,6 +40,14 @@ static inline struct value value_members(const struct value_member *members, uin
 /* What a buffer holds as a text in ev->arena; frees the buffer. 0 or -ENOMEM. */
 int function_take_text(struct eval *ev, struct buf *b, struct value *ret);
 
+/* s, which lies in the arena, as a value. 0, or -ENOMEM when the arena failed. */
+int function_text_result(struct arena *a, struct str s, struct value *ret);
+/* The first two arguments as texts; 1 when one of them is null. */
+int function_two_texts(struct eval *ev, const struct value *args, struct str *a, struct str *b,
+                       struct err *err);
+/* A check: constant arguments are strings. */
+int function_check_strings(const struct ast_expr *call, struct err *err);
+
 /* Sets a member of n; a later one of the same name takes its place. */
 void function_set_member(struct value_member *members, uint32_t *n, struct str key,
                          const struct value *v);

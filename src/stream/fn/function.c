@@ -14,8 +14,8 @@
 static const struct function_family *const families[] = {
     &function_accumulate, &function_aggregate, &function_analytic, &function_array,
     &function_collect,    &function_context,   &function_hash,     &function_math,
-    &function_misc,       &function_object,    &function_path,     &function_statistics,
-    &function_string,     &function_time,
+    &function_misc,       &function_object,    &function_path,     &function_regex,
+    &function_statistics, &function_string,    &function_time,
 };
 
 #define FUNCTIONS_MAX 256
@@ -193,4 +193,30 @@ void function_set_member(struct value_member *members, uint32_t *n, struct str k
         }
     }
     members[(*n)++] = (struct value_member){key, *v};
+}
+
+int function_text_result(struct arena *a, struct str s, struct value *ret)
+{
+    *ret = value_string(s);
+    return arena_failed(a) ? -ENOMEM : 0;
+}
+
+int function_two_texts(struct eval *ev, const struct value *args, struct str *a, struct str *b,
+                       struct err *err)
+{
+    if (value_is_null(&args[0]) || value_is_null(&args[1])) {
+        return 1;
+    }
+    int rc = function_text(ev->arena, &args[0], a, err);
+    return rc < 0 ? rc : function_text(ev->arena, &args[1], b, err);
+}
+
+int function_check_strings(const struct ast_expr *call, struct err *err)
+{
+    for (unsigned i = 0; i < call->n_args; i++) {
+        if (!function_expect_string(call, i, err)) {
+            return -E_INVAL;
+        }
+    }
+    return 0;
 }

@@ -90,8 +90,8 @@ struct function_family {
     const struct function *functions;
     uint32_t n;
 };
-extern const struct function_family function_math, function_string, function_time, function_misc,
-    function_hash, function_array, function_object, function_path, function_context,
+extern const struct function_family function_math, function_regex, function_string, function_time,
+    function_misc, function_hash, function_array, function_object, function_path, function_context,
     function_aggregate, function_collect, function_statistics, function_analytic,
     function_accumulate;
 

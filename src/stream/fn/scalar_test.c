@@ -284,12 +284,13 @@ static void hashes_are_those_of_the_standards(void **state)
 /* A function that is added to a family must be added above, too. */
 static void every_function_of_the_families_is_tried(void **state)
 {
-    static const struct function_family *const families[] = {&function_math, &function_string,
-                                                             &function_time, &function_hash};
+    static const struct function_family *const families[] = {
+        &function_math, &function_string, &function_regex, &function_time, &function_hash};
     static const struct {
         const struct call_case *cases;
         size_t n;
     } all[] = {{math, ARRAY_SIZE(math)},
+               {strings, ARRAY_SIZE(strings)},
                {strings, ARRAY_SIZE(strings)},
                {times, ARRAY_SIZE(times)},
                {hashes, ARRAY_SIZE(hashes)}};
