@@ -156,6 +156,24 @@ static void a_sliding_window_is_corrected_too(void **state)
     expect(&f->out, "{\"s\":20,\"n\":1}\n");
 }
 
+static void one_batch_is_corrected_as_rows_that_come_alone(void **state)
+{
+    struct fixture *f = *state;
+    const struct rule_options opts = {
+        .event_time = true, .allowed_lateness_us = 2000000, .late_topic = "late"};
+    add(f,
+        "SELECT count(*) AS c, window_correction() AS n FROM demo GROUP BY TUMBLINGWINDOW(ss, 1)",
+        &opts);
+    struct payload p = {.bytes = STR_LIT("[{\"ts\": 1541152486500}, {\"ts\": 1541152487500}, "
+                                         "{\"ts\": 1541152486600}, {\"ts\": 1541152490000}, "
+                                         "{\"ts\": 1541152486700}]"),
+                        .arrival_us = T0};
+    assert_int_equal(engine_push(f->engine, engine_stream(f->engine, STR_LIT("demo")), &p, 1), 0);
+    expect(&f->out, "{\"c\":1,\"n\":0}\n{\"c\":2,\"n\":1}\n{\"c\":1,\"n\":0}\n"
+                    "{\"c\":0,\"n\":0}\n{\"c\":0,\"n\":0}\n");
+    expect(&f->late, "{\"ts\":1541152486700}");
+}
+
 static void what_no_window_takes_for_its_lateness_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EVENT_TIME_TEST(a_window_that_late_rows_correct_says_how_often),
         EVENT_TIME_TEST(a_sliding_window_is_corrected_too),
+        EVENT_TIME_TEST(one_batch_is_corrected_as_rows_that_come_alone),
         EVENT_TIME_TEST(what_no_window_takes_for_its_lateness_is_told),
         EVENT_TIME_TEST(a_window_around_a_sub_query_ends_with_it),
         EVENT_TIME_TEST(time_goes_through_queries_without_windows),

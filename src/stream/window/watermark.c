@@ -20,6 +20,7 @@ struct waiting {
     struct batch *batch; /* NULL: the row was loaded from a checkpoint */
     struct row *loaded;
     uint32_t row, source;
+    size_t bytes; /* as counted: a batch may grow while it waits */
 };
 
 struct source {
@@ -90,15 +91,17 @@ static struct waiting heap_pop(struct watermark *w)
     return top;
 }
 
-static size_t share_of(const struct waiting *item)
+static void count_share(struct watermark *w, struct waiting *item)
 {
-    return sizeof(*item) + (item->loaded ? item->loaded->bytes
-                                         : item->batch->arena.used / MAX_OF(item->batch->rows, 1u));
+    item->bytes =
+        sizeof(*item) + (item->loaded ? item->loaded->bytes
+                                      : item->batch->arena.used / MAX_OF(item->batch->rows, 1u));
+    w->bytes += item->bytes;
 }
 
 static void release(struct watermark *w, struct waiting *item)
 {
-    w->bytes -= share_of(item);
+    w->bytes -= item->bytes;
     if (item->batch) {
         batch_unref(item->batch);
     }
@@ -355,6 +358,19 @@ static bool passes(const struct watermark *w, const struct source *s, const stru
     return true;
 }
 
+/* A row that is late is told when all until the watermark is handed on, as if each row came alone.
+ */
+static int tell_late(struct watermark *w, uint32_t source, struct batch *b, uint32_t row,
+                     int64_t at)
+{
+    int rc = at > w->at ? move_to(w, at) : 0;
+    w->late++;
+    if (rc >= 0 && w->ops.late) {
+        w->ops.late(w->arg, source, b, row);
+    }
+    return rc;
+}
+
 /* The watermark as it is when a row has come, without handing on. */
 static int add_rows(struct watermark *w, uint32_t source, struct batch *b, int64_t *ret_at)
 {
@@ -363,9 +379,9 @@ static int add_rows(struct watermark *w, uint32_t source, struct batch *b, int64
     for (uint32_t i = 0; i < b->rows; i++) {
         int64_t t = b->time_us[i];
         if (t < at) {
-            w->late++;
-            if (w->ops.late) {
-                w->ops.late(w->arg, source, b, i);
+            int rc = tell_late(w, source, b, i, at);
+            if (rc < 0) {
+                return rc;
             }
             continue;
         }
