@@ -27,6 +27,7 @@
 #include "io/x509.h"
 #include "net/http_server.h"
 #include "parent.h"
+#include "placed.h"
 #include "replica.h"
 
 #define TOKEN "abcdef.0123456789abcdef"
@@ -1133,6 +1134,146 @@ static void a_stream_ends_with_a_word_when_the_node_is_cut_off(void **state)
     assert_true(wait_for(f, has_tunnel, NULL));
 }
 
+/* ---- streams, tables, rules ---- */
+
+#define RULE "rules.data.selvedge.dev/ns/r"
+
+static void put_node(struct fixture *f, const char *name, const char *site)
+{
+    char key[64], value[400];
+    (void)snprintf(key, sizeof(key), "nodes//%s", name);
+    (void)snprintf(value, sizeof(value),
+                   "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"%s\",\"uid\":"
+                   "\"u-%s\",\"labels\":{\"site\":\"%s\"}},\"spec\":{},\"status\":{}}",
+                   name, name, site);
+    top_put(f, key, value);
+}
+
+/* As a client's write does, the status stays. */
+static void put_rule(struct fixture *f, const char *site, unsigned generation)
+{
+    struct arena a;
+    struct buf text = BUF_INIT;
+    arena_init(&a, 0);
+    struct json *old = parse(&a, store_get_latest(f->top.store, STR_LIT(RULE)));
+    struct json *o = json_object(&a), *meta = json_ensure_object(o, "metadata");
+    json_set_str(o, "apiVersion", "data.selvedge.dev/v1alpha1");
+    json_set_str(o, "kind", "Rule");
+    json_set_str(meta, "namespace", "ns");
+    json_set_str(meta, "name", "r");
+    json_set_str(meta, "uid", "r-1");
+    json_set_int(meta, "generation", generation);
+    struct json *spec = json_ensure_object(o, "spec");
+    json_set_str(json_ensure_object(spec, "nodeSelector"), "site", site);
+    json_set(o, "status", json_clone(&a, json_get(old, "status")));
+    assert_int_equal(json_print(&text, o), 0);
+    assert_int_equal(buf_putc(&text, '\0'), 0);
+    top_put(f, RULE, buf_data(&text));
+    buf_fini(&text);
+    arena_fini(&a);
+}
+
+/* What `data` does by replica_report_route(). */
+static void report(struct fixture *f, const char *state, unsigned generation)
+{
+    struct arena a;
+    arena_init(&a, 0);
+    struct json *entry = json_object(&a);
+    json_set_str(entry, "state", state);
+    json_set_int(entry, "observedGeneration", generation);
+    entry = placed_clean(&a, entry, NODE, NULL);
+    assert_int_equal(replica_set_status(f->replica, "rules.data.selvedge.dev", "ns", "r", "r-1",
+                                        placed_status(&a, &entry, 1, 1, generation, NULL), NULL),
+                     0);
+    arena_fini(&a);
+}
+
+static bool has_rule(struct fixture *f, const void *arg)
+{
+    return (store_get(f->store, STR_LIT(RULE)) != NULL) == (arg != NULL);
+}
+
+/* arg: "state ready/desired nodes" of the status at the top. */
+static bool rule_shows(struct fixture *f, const void *arg)
+{
+    struct arena a;
+    char shown[64];
+    arena_init(&a, 0);
+    const struct json *status =
+        json_get(parse(&a, store_get(f->top.store, STR_LIT(RULE))), "status");
+    (void)snprintf(shown, sizeof(shown), "%s %d/%d %zu", json_path_cstr(status, "state", ""),
+                   (int)json_path_i64(status, "summary.ready", 0),
+                   (int)json_path_i64(status, "summary.desired", 0),
+                   json_len(json_get(status, "nodes")));
+    arena_fini(&a);
+    return cstr_eq(shown, arg);
+}
+
+static bool nothing_waits(struct fixture *f, const void *arg)
+{
+    (void)arg;
+    return store_count(f->store, STR_LIT(OUTBOX)) == 0;
+}
+
+static void a_rule_is_on_the_nodes_whose_labels_it_names(void **state)
+{
+    struct fixture *f = *state;
+    put_node(f, NODE, "north");
+    put_node(f, "n2", "south");
+    put_rule(f, "south", 1);
+    join(f);
+    assert_true(wait_for(f, rule_shows, "Pending 0/1 0"));
+    assert_true(has_rule(f, NULL));
+    put_rule(f, "north", 2);
+    assert_true(wait_for(f, has_rule, "yes"));
+    report(f, "Running", 2);
+    assert_true(wait_for(f, rule_shows, "Running 1/1 1"));
+    put_node(f, NODE, "east"); /* it moves away */
+    assert_true(wait_for(f, has_rule, NULL));
+    assert_true(wait_for(f, rule_shows, "NoNode 0/0 0"));
+    put_node(f, NODE, "north");
+    put_node(f, "n2", "north");
+    assert_true(wait_for(f, has_rule, "yes"));
+    report(f, "Failed", 2);
+    assert_true(wait_for(f, rule_shows, "Failed 0/2 1"));
+    top_delete(f, "nodes//n2");
+    report(f, "Stopped", 2);
+    assert_true(wait_for(f, rule_shows, "Stopped 1/1 1"));
+    top_delete(f, RULE);
+    assert_true(wait_for(f, has_rule, NULL));
+    assert_true(wait_for(f, nothing_waits, NULL));
+}
+
+static void a_report_is_asked_for_again_when_the_parent_does_not_know_it(void **state)
+{
+    struct fixture *f = *state;
+    struct watcher w = {0};
+    put_node(f, NODE, "north");
+    put_rule(f, "north", 1);
+    join(f);
+    assert_true(wait_for(f, has_rule, "yes"));
+    report(f, "Running", 1);
+    assert_true(wait_for(f, rule_shows, "Running 1/1 1"));
+    top_close(f); /* the center begins anew, and somebody lost the status */
+    struct store_item *it = store_get(f->top.store, STR_LIT(RULE));
+    char text[900];
+    (void)snprintf(text, sizeof(text), "%s", store_item_value(it).p);
+    char *status = strstr(text, ",\"status\"");
+    assert_non_null(status);
+    (void)cstr_copy(status, sizeof(text) - (size_t)(status - text), "}");
+    top_put(f, RULE, text);
+    turn(f, 20);
+    assert_int_equal(
+        store_watch_open(f->store, STR_LIT("rules"), store_rev(f->store), on_ready, &w, &w.watch),
+        0);
+    top_open(f);
+    assert_true(wait_for(f, rule_shows, "Running 1/1 1"));
+    turn(f, 50);
+    assert_int_equal(w.events, 0); /* nothing came down for it */
+    store_watch_close(w.watch);
+    map_fini(&w.seen, NULL);
+}
+
 #define SYNC_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1146,6 +1287,8 @@ int main(void)
         SYNC_TEST(a_pod_that_was_made_anew_replaces_the_old_one),
         SYNC_TEST(a_status_that_another_wrote_during_a_cut_is_put_right_again),
         SYNC_TEST(nothing_travels_down_when_only_a_status_changed),
+        SYNC_TEST(a_rule_is_on_the_nodes_whose_labels_it_names),
+        SYNC_TEST(a_report_is_asked_for_again_when_the_parent_does_not_know_it),
         SYNC_TEST(whatever_is_cut_and_when_both_ends_agree_afterwards),
         SYNC_TEST(streams_reach_the_node_through_its_tunnel),
         SYNC_TEST(a_stream_ends_with_a_word_when_the_node_is_cut_off),
