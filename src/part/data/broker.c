@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The life of the broker's process, and the reading end of its ring.
- *
- *      STARTING --answers--> RUNNING
- *         ^  \__ends__________/ ends
- *         |          v
- *         +--time-- WAITING            any --broker_stop()--> STOPPING --ended--> freed
- */
+/* The broker as the rest of the part has it: begin, files that change, status, end. */
 #include "broker.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/encode.h"
@@ -28,17 +17,8 @@
 #include "io/stream.h"
 
 #define RING_BYTES ((size_t)64 << 20)
-#define PROBE_MS 20
-#define BACKOFF_FIRST_MS 250
-#define BACKOFF_MAX_MS 30000
-#define STABLE_US ((int64_t)30 * 1000000) /* after which the back-off begins anew */
 #define GRACE_MS 5000
 #define SETTLE_MS 200
-/* A flood would ring the bell for every message, at the cost of a system call each for the broker:
- * within PAUSE_US of the last look the ring is looked at again by the clock, without the bell. */
-#define PAUSE_US 200
-
-static void spawn(struct broker *b);
 
 /* ---- state ---- */
 
@@ -50,7 +30,7 @@ static void tell(void *arg)
     }
 }
 
-static void enter(struct broker *b, enum broker_state state)
+void broker_enter(struct broker *b, enum broker_state state)
 {
     static const bool may[BROKER_STATE_NR][BROKER_STATE_NR] = {
         [BROKER_STARTING] =
@@ -63,215 +43,6 @@ static void enter(struct broker *b, enum broker_state state)
     if (state != BROKER_STOPPING) {
         loop_defer(b->cfg.loop, &b->tell);
     }
-}
-
-/* ---- events ---- */
-
-static void deliver(struct broker *b, const struct str *records, size_t n)
-{
-    struct mqtt_event events[BROKER_BURST];
-    size_t good = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (mqtt_event_parse(records[i], &events[good]) == 0) {
-            b->bytes += events[good].payload.n;
-            good++;
-        } else {
-            b->odd++;
-        }
-    }
-    if (good > 0) {
-        b->cfg.on_events(b->cfg.arg, events, good);
-    }
-}
-
-/* Whether something came a moment ago: then the next look is by the clock, once. */
-static bool pause_instead(struct broker *b)
-{
-    struct mono now = mono_now();
-    bool soon = now.us - b->woken.us < PAUSE_US;
-    const struct itimerspec t = {.it_value = {.tv_nsec = PAUSE_US * 1000}};
-    b->woken.us = 0; /* an empty look by the clock ends the pauses */
-    return soon && timerfd_settime(b->pause_fd, /* flags= */ 0, &t, /* old= */ NULL) == 0;
-}
-
-static void on_pause(void *arg, unsigned events, int code)
-{
-    struct broker *b = arg;
-    uint64_t count;
-    if (read(b->pause_fd, &count, sizeof(count)) > 0) {
-        loop_defer(b->cfg.loop, &b->drain);
-    }
-}
-
-/* One burst a turn of the loop, so that a flood starves nobody. */
-static void drain(void *arg)
-{
-    struct broker *b = arg;
-    struct str records[BROKER_BURST];
-    size_t n = ring_read(b->ring, records, BROKER_BURST);
-    if (n == 0 && (pause_instead(b) || ring_sleep(b->ring))) {
-        return;
-    }
-    if (n > 0) {
-        b->woken = mono_now();
-    }
-    loop_defer(b->cfg.loop, &b->drain);
-    deliver(b, records, n);
-}
-
-static void on_bell(void *arg, unsigned events, int code)
-{
-    struct broker *b = arg;
-    ring_bell_clear(b->ring);
-    loop_defer(b->cfg.loop, &b->drain);
-}
-
-/* ---- the process ---- */
-
-/* One line of mosquitto's log. The last error is the reason where it ends. */
-static void on_line(struct broker *b, struct str line)
-{
-    line = str_trim(line);
-    /* It says so of every connection to a unix socket, which has no such option. */
-    if (line.n == 0 || str_is(line, "Warning: Unable to set TCP_NODELAY.")) {
-        return;
-    }
-    (void)snprintf(b->why, sizeof(b->why), STR_FMT, STR_ARG(line)); /* may be cut */
-    log_warn("broker: " STR_FMT, STR_ARG(line));
-}
-
-static void on_output(void *arg, const char *data, size_t n)
-{
-    struct broker *b = arg;
-    for (size_t i = 0; i < n; i++) {
-        if (data[i] == '\n') {
-            on_line(b, str_n(b->line, b->n_line));
-            b->n_line = 0;
-        } else if (b->n_line < sizeof(b->line)) {
-            b->line[b->n_line++] = data[i];
-        }
-    }
-}
-
-static void output_close(struct broker *b)
-{
-    on_line(b, str_n(b->line, b->n_line));
-    b->n_line = 0;
-    stream_close(b->output);
-    b->output = NULL;
-}
-
-static void on_output_end(void *arg)
-{
-    output_close(arg);
-}
-
-static void on_output_error(void *arg, int code)
-{
-    output_close(arg);
-}
-
-static const struct stream_events output_events = {
-    .on_read = on_output, .on_eof = on_output_end, .on_error = on_output_error};
-
-static void wait_and_retry(struct broker *b)
-{
-    if (mono_now().us - b->since.us > STABLE_US) {
-        b->backoff_ms = BACKOFF_FIRST_MS;
-    }
-    int64_t jitter = (int64_t)random_below((uint64_t)b->backoff_ms / 2);
-    io_timer_start(&b->timer, b->backoff_ms + jitter, /* repeat_ms= */ 0);
-    b->backoff_ms = MIN_OF(b->backoff_ms * 2, BACKOFF_MAX_MS);
-    enter(b, BROKER_WAITING);
-    log_warn("broker: ended (%s), starts again in %lld ms", b->why,
-             (long long)(b->backoff_ms / 2 + jitter));
-}
-
-static void on_exit(void *arg, int status)
-{
-    struct broker *b = arg;
-    io_process_close(b->process);
-    b->process = NULL;
-    if (b->state == BROKER_STOPPING) {
-        io_timer_stop(&b->timer);
-        loop_defer(b->cfg.loop, &b->end);
-        return;
-    }
-    if (WIFSIGNALED(status)) {
-        (void)snprintf(b->why, sizeof(b->why), "killed by signal %d", WTERMSIG(status));
-    } else if (b->why[0] == 0) {
-        (void)snprintf(b->why, sizeof(b->why), "exit status %d", WEXITSTATUS(status));
-    }
-    wait_and_retry(b);
-}
-
-/* Whether somebody accepts connections there. */
-static bool answers(const struct broker *b)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return fd >= 0 && cstr_copy(a.sun_path, sizeof(a.sun_path), b->socket) &&
-           connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
-}
-
-static void on_timer(void *arg)
-{
-    struct broker *b = arg;
-    switch (b->state) {
-    case BROKER_STARTING:
-        if (answers(b)) {
-            io_timer_stop(&b->timer);
-            enter(b, BROKER_RUNNING);
-        }
-        break;
-    case BROKER_WAITING:
-        b->restarts++;
-        enter(b, BROKER_STARTING);
-        spawn(b);
-        break;
-    case BROKER_STOPPING:
-        (void)io_process_kill(b->process, SIGKILL); /* gone already is as well */
-        break;
-    case BROKER_RUNNING:
-    case BROKER_STATE_NR:
-        break;
-    }
-}
-
-static int spawn_process(struct broker *b, struct err *err)
-{
-    char conf[BROKER_DIR_MAX + 32];
-    (void)snprintf(conf, sizeof(conf), "%s/mosquitto.conf", b->cfg.dir); /* dir is short */
-    const char *const argv[] = {b->cfg.program, "-c", conf, NULL};
-    const struct io_process_fd fds[] = {{ring_reader_fd(b->ring), 3},
-                                        {ring_reader_bell(b->ring), 4}};
-    const struct io_process_config p = {
-        .argv = argv,
-        .stdio = {{STDIO_NULL}, {STDIO_NULL}, {STDIO_PIPE}},
-        .fds = fds,
-        .n_fds = ARRAY_SIZE(fds),
-        .new_session = true,
-        .die_with_us = true,
-    };
-    return io_process_spawn(b->cfg.loop, &p, on_exit, b, &b->process, err);
-}
-
-static void spawn(struct broker *b)
-{
-    struct err err;
-    b->why[0] = 0;
-    b->since = mono_now();
-    (void)unlink(b->socket); /* left by one that was killed, or not there */
-    if (spawn_process(b, &err) < 0) {
-        (void)snprintf(b->why, sizeof(b->why), "%s", err.text);
-        wait_and_retry(b);
-        return;
-    }
-    stream_close(b->output);
-    b->output = io_process_stream(b->process, 2);
-    stream_set_events(b->output, &output_events, b);
-    stream_read_start(b->output);
-    io_timer_start(&b->timer, PROBE_MS, PROBE_MS);
 }
 
 /* ---- files that change ---- */
@@ -456,18 +227,6 @@ static void make_credentials(struct broker *b)
                    b->cfg.dir); /* dir is short */
 }
 
-static int prepare_pause(struct broker *b, struct err *err)
-{
-    b->pause_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    int code =
-        b->pause_fd < 0 ? -errno : io_poll_new(b->cfg.loop, b->pause_fd, on_pause, b, &b->pause);
-    if (code < 0) {
-        return err_sys(err, code, "broker: timer");
-    }
-    io_poll_set(b->pause, IO_READABLE);
-    return 0;
-}
-
 static int prepare(struct broker *b, struct err *err)
 {
     int code = find_programs(b, err);
@@ -479,14 +238,7 @@ static int prepare(struct broker *b, struct err *err)
     code = broker_files_make(b, err);
     code = code < 0 ? code : ring_reader_new(b->cfg.ring_bytes, &b->ring, err);
     code = code < 0 ? code : watch_all(b, err);
-    if (code == 0) {
-        code = io_poll_new(b->cfg.loop, ring_reader_bell(b->ring), on_bell, b, &b->bell);
-        if (code < 0) {
-            return err_sys(err, code, "broker: bell");
-        }
-        io_poll_set(b->bell, IO_READABLE);
-    }
-    return code < 0 ? code : prepare_pause(b, err);
+    return code < 0 ? code : broker_events_open(b, err);
 }
 
 int broker_start(const struct broker_config *cfg, struct broker **ret, struct err *err)
@@ -497,12 +249,11 @@ int broker_start(const struct broker_config *cfg, struct broker **ret, struct er
     }
     arena_init(&b->arena, /* cap= */ (size_t)1 << 20);
     copy_config(b, cfg);
-    io_task_init(&b->drain, drain, b);
     io_task_init(&b->tell, tell, b);
     io_task_init(&b->end, end, b);
-    io_timer_init(cfg->loop, &b->timer, on_timer, b);
+    broker_process_init(b);
+    broker_events_init(b);
     io_timer_init(cfg->loop, &b->settle, on_settled, b);
-    b->backoff_ms = BACKOFF_FIRST_MS;
     int code =
         arena_failed(&b->arena) ? err_set(err, -E_NOMEM, "broker: out of memory") : prepare(b, err);
     if (code < 0) {
@@ -510,7 +261,7 @@ int broker_start(const struct broker_config *cfg, struct broker **ret, struct er
         return code;
     }
     loop_defer(cfg->loop, &b->drain); /* goes to sleep there */
-    spawn(b);
+    broker_spawn(b);
     *ret = b;
     return 0;
 }
@@ -563,7 +314,7 @@ void broker_stop(struct broker *b, void (*done)(void *arg), void *arg)
     b->done = done;
     b->done_arg = arg;
     b->cfg.on_state = NULL;
-    enter(b, BROKER_STOPPING);
+    broker_enter(b, BROKER_STOPPING);
     io_task_cancel(&b->drain);
     io_task_cancel(&b->tell);
     io_timer_stop(&b->timer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the broker share: broker.c (process, ring) and broker_files.c (its folder). */
+/* What the files of the broker share: broker.c (begin and end), broker_process.c (its life),
+ * broker_events.c (its ring), broker_files.c (its folder). */
 #ifndef PART_DATA_BROKER_PRIVATE_H
 #define PART_DATA_BROKER_PRIVATE_H
 
@@ -58,5 +59,15 @@ int broker_files_make(struct broker *b, struct err *err);
 int broker_files_renew(struct broker *b, struct err *err);
 int broker_files_topics(struct broker *b, struct str text, struct err *err);
 void broker_files_remove(struct broker *b);
+
+/* Moves along the table of states, and tells on_state. */
+void broker_enter(struct broker *b, enum broker_state state);
+/* At first: what free_now() ends. */
+void broker_process_init(struct broker *b);
+void broker_events_init(struct broker *b);
+/* Starts the process; tries again later where that fails. */
+void broker_spawn(struct broker *b);
+/* Watches the ring: messages come to on_events. */
+int broker_events_open(struct broker *b, struct err *err);
 
 #endif
