@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static unsigned long fail_countdown;
-static unsigned long alloc_count;
+/* Of a thread: an injected failure hits the thread that asked for it. */
+static _Thread_local unsigned long fail_countdown;
+static _Thread_local unsigned long alloc_count;
 
 static bool fails_now(void)
 {
