@@ -20,6 +20,23 @@ const char *value_type_name(enum value_type t)
     return t < VALUE_TYPE_NR ? type_names[t] : "null";
 }
 
+const char *value_type_go(enum value_type t)
+{
+    static const char *const names[VALUE_TYPE_NR] = {
+        [VALUE_ABSENT] = "<nil>",
+        [VALUE_NULL] = "<nil>",
+        [VALUE_BOOL] = "bool",
+        [VALUE_INT] = "int64",
+        [VALUE_FLOAT] = "float64",
+        [VALUE_TIME] = "time.Time",
+        [VALUE_STRING] = "string",
+        [VALUE_BYTES] = "[]uint8",
+        [VALUE_ARRAY] = "[]interface {}",
+        [VALUE_OBJECT] = "map[string]interface {}",
+    };
+    return t < VALUE_TYPE_NR ? names[t] : "<nil>";
+}
+
 /* ---- copies ---- */
 
 /* Depth of what comes from outside is bounded by its parser (LIMIT_EVENT_DEPTH). */

@@ -98,6 +98,8 @@ static inline struct value value_string(struct str s) /* borrowed; s.n < 4 GiB *
 
 /* "bigint", "float", "string", "boolean", "datetime", "bytea", "array", "struct", "null". */
 const char *value_type_name(enum value_type t);
+/* As users of eKuiper see it in messages: "float64". */
+const char *value_type_go(enum value_type t);
 
 /* Deep copy into the arena; null when it failed. */
 struct value value_copy(struct arena *a, const struct value *v);

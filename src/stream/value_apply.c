@@ -20,19 +20,7 @@ const char *value_op_text(enum value_op op)
 /* "int64(3)", "string(red)": the type and the value as users of eKuiper see them. */
 static void describe(struct buf *b, const struct value *v)
 {
-    static const char *const names[VALUE_TYPE_NR] = {
-        [VALUE_ABSENT] = "<nil>",
-        [VALUE_NULL] = "<nil>",
-        [VALUE_BOOL] = "bool",
-        [VALUE_INT] = "int64",
-        [VALUE_FLOAT] = "float64",
-        [VALUE_TIME] = "time.Time",
-        [VALUE_STRING] = "string",
-        [VALUE_BYTES] = "[]uint8",
-        [VALUE_ARRAY] = "[]interface {}",
-        [VALUE_OBJECT] = "map[string]interface {}",
-    };
-    (void)buf_printf(b, "%s(", names[v->type]); /* sticky, as below */
+    (void)buf_printf(b, "%s(", value_type_go(v->type)); /* sticky, as below */
     (void)value_print_text(b, v);
     (void)buf_putc(b, ')');
 }

@@ -40,6 +40,9 @@ static inline struct value value_members(const struct value_member *members, uin
 /* What a buffer holds as a text in ev->arena; frees the buffer. 0 or -ENOMEM. */
 int function_take_text(struct eval *ev, struct buf *b, struct value *ret);
 
+/* Floats of a state, into n items and back. Load: as value_load(). */
+void function_save_floats(struct arena *a, const double *floats, size_t n, struct value *items);
+int function_load_floats(const struct value *items, double *const *floats, size_t n);
 /* s, which lies in the arena, as a value. 0, or -ENOMEM when the arena failed. */
 int function_text_result(struct arena *a, struct str s, struct value *ret);
 /* The first two arguments as texts; 1 when one of them is null. */

@@ -111,6 +111,27 @@ bool function_expect_bool(const struct ast_expr *call, unsigned i, struct err *e
     return expect(call, i, !v || v->type == VALUE_BOOL, "bool", err);
 }
 
+int function_expect(const struct ast_expr *call, const char *types, struct err *err)
+{
+    for (unsigned i = 0; i < call->n_args; i++) {
+        bool ok = *types == 's'   ? function_expect_string(call, i, err)
+                  : *types == 'n' ? function_expect_number(call, i, err)
+                  : *types == 'i' ? function_expect_int(call, i, err)
+                  : *types == 'b' ? function_expect_bool(call, i, err)
+                                  : true;
+        if (!ok) {
+            return -E_INVAL;
+        }
+        types += types[1] != '\0';
+    }
+    return 0;
+}
+
+int function_check_strings(const struct ast_expr *call, struct err *err)
+{
+    return function_expect(call, "s", err);
+}
+
 /* ---- arguments at run time ---- */
 
 int function_got(const struct value *v, const char *wanted, struct err *err)
@@ -211,12 +232,24 @@ int function_two_texts(struct eval *ev, const struct value *args, struct str *a,
     return rc < 0 ? rc : function_text(ev->arena, &args[1], b, err);
 }
 
-int function_check_strings(const struct ast_expr *call, struct err *err)
+void function_save_floats(struct arena *a, const double *floats, size_t n, struct value *items)
 {
-    for (unsigned i = 0; i < call->n_args; i++) {
-        if (!function_expect_string(call, i, err)) {
-            return -E_INVAL;
-        }
+    for (size_t i = 0; i < n; i++) {
+        struct value v = value_float(floats[i]);
+        items[i] = value_save(a, &v);
     }
-    return 0;
+}
+
+int function_load_floats(const struct value *items, double *const *floats, size_t n)
+{
+    struct arena a;
+    int rc = 0;
+    arena_init(&a, 0);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        struct value v;
+        rc = value_load(&a, &items[i], &v);
+        rc = rc < 0 ? rc : function_double(&v, floats[i], NULL);
+    }
+    arena_fini(&a);
+    return rc;
 }

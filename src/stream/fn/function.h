@@ -103,6 +103,9 @@ bool function_expect_number(const struct ast_expr *call, unsigned i, struct err 
 bool function_expect_int(const struct ast_expr *call, unsigned i, struct err *err);
 bool function_expect_string(const struct ast_expr *call, unsigned i, struct err *err);
 bool function_expect_bool(const struct ast_expr *call, unsigned i, struct err *err);
+/* The same for all arguments, a letter each, the last one for all that follow: s string, n number,
+ * i int, b bool, . any. 0 or -E_INVAL. */
+int function_expect(const struct ast_expr *call, const char *types, struct err *err);
 
 /* Arguments at run time, converted where that loses nothing; -E_INVAL "expect ... but got ...". */
 int function_double(const struct value *v, double *ret, struct err *err);

@@ -126,11 +126,8 @@ static int acc_save(const void *state, struct arena *a, struct value *ret)
     const struct acc *s = state;
     const double floats[] = {s->sum.high, s->sum.low, s->special, s->max, s->min};
     struct value *items = arena_alloc(a, 8 * sizeof(*items));
-    for (int i = 0; items && i < 5; i++) {
-        struct value v = value_float(floats[i]);
-        items[i] = value_save(a, &v);
-    }
     if (items) {
+        function_save_floats(a, floats, ARRAY_SIZE(floats), items);
         items[5] = value_int(s->n);
         items[6] = value_bool(s->began);
         items[7] = value_bool(s->has_special);
@@ -143,23 +140,16 @@ static int acc_load(void *state, const struct value *saved)
 {
     struct acc *s = state;
     double *floats[] = {&s->sum.high, &s->sum.low, &s->special, &s->max, &s->min};
-    struct arena a;
     int rc = saved->type == VALUE_ARRAY && saved->n == 8 && saved->items[5].type == VALUE_INT &&
                      saved->items[6].type == VALUE_BOOL && saved->items[7].type == VALUE_BOOL
                  ? 0
                  : -E_INVAL;
-    arena_init(&a, 0);
-    for (int i = 0; rc == 0 && i < 5; i++) {
-        struct value v;
-        rc = value_load(&a, &saved->items[i], &v);
-        rc = rc < 0 ? rc : function_double(&v, floats[i], NULL);
-    }
+    rc = rc < 0 ? rc : function_load_floats(saved->items, floats, ARRAY_SIZE(floats));
     if (rc == 0) {
         s->n = saved->items[5].i;
         s->began = saved->items[6].b;
         s->has_special = saved->items[7].b;
     }
-    arena_fini(&a);
     return rc;
 }
 

@@ -401,8 +401,7 @@ static int check_changed_cols(const struct ast_expr *call, struct err *err)
     if (call->n_args <= 2) {
         return err_set(err, -E_INVAL, "expect more than two args but got %u", call->n_args);
     }
-    return function_expect_string(call, 0, err) && function_expect_bool(call, 1, err) ? 0
-                                                                                      : -E_INVAL;
+    return function_expect(call, "sb.", err);
 }
 
 static int check_lag(const struct ast_expr *call, struct err *err)

@@ -13,22 +13,12 @@
 
 static int check_numbers(const struct ast_expr *call, struct err *err)
 {
-    for (unsigned i = 0; i < call->n_args; i++) {
-        if (!function_expect_number(call, i, err)) {
-            return -E_INVAL;
-        }
-    }
-    return 0;
+    return function_expect(call, "n", err);
 }
 
 static int check_ints(const struct ast_expr *call, struct err *err)
 {
-    for (unsigned i = 0; i < call->n_args; i++) {
-        if (!function_expect_int(call, i, err)) {
-            return -E_INVAL;
-        }
-    }
-    return 0;
+    return function_expect(call, "i", err);
 }
 
 /* ---- functions of one or two floats ---- */

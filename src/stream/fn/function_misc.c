@@ -89,7 +89,7 @@ static int parse_json(struct eval *ev, const struct value *args, unsigned argc, 
 static int check_base64(const struct ast_expr *call, struct err *err)
 {
     const struct value *how = function_constant(call, 1);
-    if (!function_expect_string(call, 0, err) || !function_expect_string(call, 1, err)) {
+    if (function_expect(call, "s", err) < 0) {
         return -E_INVAL;
     }
     return how && !str_iis(value_text(how), "base64")
@@ -142,7 +142,7 @@ static int check_method(const struct ast_expr *call, struct err *err)
 {
     const struct value *how = function_constant(call, 1);
     enum compress_method method;
-    if (!function_expect_string(call, 0, err) || !function_expect_string(call, 1, err)) {
+    if (function_expect(call, "s", err) < 0) {
         return -E_INVAL;
     }
     return how ? compress_method(value_text(how), &method, err) : 0;
@@ -224,7 +224,7 @@ static int check_chr(const struct ast_expr *call, struct err *err)
 
 static int check_trunc(const struct ast_expr *call, struct err *err)
 {
-    return function_expect_number(call, 0, err) && function_expect_int(call, 1, err) ? 0 : -E_INVAL;
+    return function_expect(call, "ni", err);
 }
 
 /* As eKuiper, which rounds half away from zero. Places stand between 0 and 34. */

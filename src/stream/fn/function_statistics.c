@@ -141,11 +141,8 @@ static int variance_save(const void *state, struct arena *a, struct value *ret)
     const struct variance *s = state;
     const double floats[] = {s->origin, s->sum.high, s->sum.low, s->squares.high, s->squares.low};
     struct value *items = arena_alloc(a, 7 * sizeof(*items));
-    for (int i = 0; items && i < 5; i++) {
-        struct value v = value_float(floats[i]);
-        items[i] = value_save(a, &v);
-    }
     if (items) {
+        function_save_floats(a, floats, ARRAY_SIZE(floats), items);
         items[5] = value_int(s->n);
         items[6] = value_int(s->n_special);
     }
@@ -157,22 +154,15 @@ static int variance_load(void *state, const struct value *saved)
 {
     struct variance *s = state;
     double *floats[] = {&s->origin, &s->sum.high, &s->sum.low, &s->squares.high, &s->squares.low};
-    struct arena a;
     int rc = saved->type == VALUE_ARRAY && saved->n == 7 && saved->items[5].type == VALUE_INT &&
                      saved->items[6].type == VALUE_INT
                  ? 0
                  : -E_INVAL;
-    arena_init(&a, 0);
-    for (int i = 0; rc == 0 && i < 5; i++) {
-        struct value v;
-        rc = value_load(&a, &saved->items[i], &v);
-        rc = rc < 0 ? rc : function_double(&v, floats[i], NULL);
-    }
+    rc = rc < 0 ? rc : function_load_floats(saved->items, floats, ARRAY_SIZE(floats));
     if (rc == 0) {
         s->n = saved->items[5].i;
         s->n_special = saved->items[6].i;
     }
-    arena_fini(&a);
     return rc;
 }
 

@@ -19,13 +19,12 @@
 
 static int check_pad(const struct ast_expr *call, struct err *err)
 {
-    return function_expect_string(call, 0, err) && function_expect_int(call, 1, err) ? 0 : -E_INVAL;
+    return function_expect(call, "si", err);
 }
 
 static int check_substring(const struct ast_expr *call, struct err *err)
 {
-    if (!function_expect_string(call, 0, err) || !function_expect_int(call, 1, err) ||
-        !function_expect_int(call, 2, err)) {
+    if (function_expect(call, "si", err) < 0) {
         return -E_INVAL;
     }
     const struct value *from = function_constant(call, 1), *to = function_constant(call, 2);
@@ -39,8 +38,7 @@ static int check_substring(const struct ast_expr *call, struct err *err)
 
 static int check_split(const struct ast_expr *call, struct err *err)
 {
-    if (!function_expect_string(call, 0, err) || !function_expect_string(call, 1, err) ||
-        !function_expect_int(call, 2, err)) {
+    if (function_expect(call, "ssi", err) < 0) {
         return -E_INVAL;
     }
     const struct value *i = function_constant(call, 2);
@@ -49,10 +47,7 @@ static int check_split(const struct ast_expr *call, struct err *err)
 
 static int check_format(const struct ast_expr *call, struct err *err)
 {
-    return function_expect_number(call, 0, err) && function_expect_int(call, 1, err) &&
-                   function_expect_string(call, 2, err)
-               ? 0
-               : -E_INVAL;
+    return function_expect(call, "nis", err);
 }
 
 /* ---- results ---- */

@@ -51,7 +51,7 @@ static int check_time_text(const struct ast_expr *call, struct err *err)
 
 static int check_fraction(const struct ast_expr *call, struct err *err)
 {
-    return function_expect_int(call, 0, err) ? 0 : -E_INVAL;
+    return function_expect(call, "i", err);
 }
 
 /* ---- a moment by the clock of the rule ---- */

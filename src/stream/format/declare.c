@@ -9,23 +9,6 @@
 #include "fill.h"
 #include "stream/sql/ast.h"
 
-static const char *go_type(const struct value *v)
-{
-    static const char *const names[VALUE_TYPE_NR] = {
-        [VALUE_ABSENT] = "<nil>",
-        [VALUE_NULL] = "<nil>",
-        [VALUE_BOOL] = "bool",
-        [VALUE_INT] = "int64",
-        [VALUE_FLOAT] = "float64",
-        [VALUE_TIME] = "time.Time",
-        [VALUE_STRING] = "string",
-        [VALUE_BYTES] = "[]uint8",
-        [VALUE_ARRAY] = "[]interface {}",
-        [VALUE_OBJECT] = "map[string]interface {}",
-    };
-    return names[v->type];
-}
-
 static int refuse(const struct value *v, const char *wanted, struct err *err)
 {
     CLEANUP(buf_finip) struct buf text;
@@ -35,7 +18,7 @@ static int refuse(const struct value *v, const char *wanted, struct err *err)
     } else {
         (void)value_print_text(&text, v);
     }
-    return err_set(err, -E_INVAL, "cannot convert %s(" STR_FMT ") to %s", go_type(v),
+    return err_set(err, -E_INVAL, "cannot convert %s(" STR_FMT ") to %s", value_type_go(v->type),
                    STR_ARG(buf_str(&text)), wanted);
 }
 
@@ -207,10 +190,10 @@ static int wrong_type(const struct declare *d, struct str name, enum value_type 
                       const struct value *v, struct err *err)
 {
     if (d->strict && type == VALUE_ARRAY) {
-        return err_set(err, -E_INVAL, "expect array but got %s", go_type(v));
+        return err_set(err, -E_INVAL, "expect array but got %s", value_type_go(v->type));
     }
     if (d->strict) {
-        return err_set(err, -E_INVAL, "expect struct but found %s", go_type(v));
+        return err_set(err, -E_INVAL, "expect struct but found %s", value_type_go(v->type));
     }
     return err_set(err, -E_INVAL, STR_FMT " has wrong type:%s, expect:%s", STR_ARG(name),
                    json_type(v), value_type_name(type));
