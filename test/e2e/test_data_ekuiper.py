@@ -163,3 +163,55 @@ def test_messages_of_protoc_go_in_and_come_out(data, base):
     assert status == 400 and "schema none is not registered" in answer["message"]
     status, answer = data.call("DELETE", "/schemas/protobuf/lab")
     assert status == 400 and "used by" in answer["message"]
+
+
+# ---- lookup tables ----
+
+def lookup_table(data, name="alarms", kind="memory"):
+    return data.call("POST", "/tables", {"sql": f'CREATE TABLE {name} () WITH (DATASOURCE="alarm/levels", TYPE="{kind}", '
+                                                'KIND="lookup", KEY="id")'})
+
+
+def test_a_lookup_table_follows_what_a_rule_says(data, base):
+    data.stream("demo", "/push")
+    data.stream("commands", "/commands")
+    assert lookup_table(data) == (201, "Table alarms is created.")
+    assert data.ok("GET", "/tables?kind=lookup") == ["alarms"] and data.ok("GET", "/tables?kind=scan") == []
+    data.rule("update", "SELECT * FROM commands", {"memory": {
+        "topic": "alarm/levels", "rowkindField": "action", "keyField": "id", "sendSingle": True}})
+    data.ok("POST", "/commands", [{"action": "upsert", "id": 1, "alarm": 50}, {"action": "insert", "id": 2, "alarm": 80},
+                                  {"id": 3, "alarm": 20}])  # no rule reads the table yet
+    data.rule("alert", "SELECT device, value FROM demo INNER JOIN alarms ON demo.kind = alarms.id "
+                       "WHERE demo.value > alarms.alarm", file_sink(base / "out"))
+    data.rule("all", "SELECT device, alarm FROM demo LEFT JOIN alarms ON demo.kind = alarms.id", file_sink(base / "all"))
+
+    def levels():
+        """What the table says of the kinds 1, 2, 3 now."""
+        before = len(lines(base / "all"))
+        data.ok("POST", "/push", [{"device": f"d{k}", "kind": k, "value": 54} for k in (1, 2, 3)])
+        return [line.get("alarm") for line in lines(base / "all")[before:]]
+
+    until("the table has its rows", lambda: levels() == [50, 80, 20], pause=0.02)
+    assert {line["device"] for line in lines(base / "out")} >= {"d1", "d3"}
+    assert "d2" not in {line["device"] for line in lines(base / "out")}
+    data.ok("POST", "/commands", [{"action": "update", "id": 1, "alarm": 55}, {"action": "delete", "id": 3}])
+    until("the table has changed", lambda: levels() == [55, 80, None], pause=0.02)
+    data.ok("POST", "/commands", [{"action": "explode", "id": 1}, {"action": "delete"}, {"action": 5, "id": 1}])
+    until("the sink told", lambda: data.status("update")["sink_memory_0_exceptions_total"] == 3, pause=0.02)
+    assert levels() == [55, 80, None]
+    data.ok("DELETE", "/rules/alert")
+    data.ok("DELETE", "/rules/all")
+    assert data.ok("DELETE", "/tables/alarms") == "Table alarms is dropped."
+
+
+def test_what_cannot_be_looked_up_is_refused(data):
+    data.stream("demo", "/push")
+    status, answer = lookup_table(data, kind="sql")
+    assert status == 501 and "lookup tables of TYPE sql are not supported" in answer["message"]
+    lookup_table(data)
+    status, answer = data.call("POST", "/rules", {"id": "r", "sql": "SELECT * FROM demo FULL JOIN alarms ON demo.a = alarms.id",
+                                                  "actions": [{"nop": {}}]})
+    assert status == 400 and "INNER, LEFT and CROSS joins only" in answer["message"]
+    status, answer = data.call("POST", "/rules", {"id": "r", "sql": "SELECT * FROM demo", "actions": [
+        {"memory": {"topic": "t", "rowkindField": "action"}}]})
+    assert status == 400 and "keyField is required" in answer["message"]

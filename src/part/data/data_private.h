@@ -58,13 +58,14 @@ struct data {
 struct data_stream {
     struct data *data;
     struct engine_stream *stream;
-    uint32_t users;        /* engines with running rules over it */
-    uint32_t shards;       /* of them, those of shards */
-    struct source *source; /* NULL while there are none */
-    char *trouble;         /* why the source could not be opened; heap; NULL */
-    const char *object;    /* "Stream ns/name" that defines it, borrowed; NULL: REST does */
-    unsigned keepers;      /* running rules with checkpoints */
-    unsigned behind;       /* running rules that the source is behind of (replay.h) */
+    uint32_t users;                /* engines with running rules over it */
+    uint32_t shards;               /* of them, those of shards */
+    bool always;                   /* a lookup table: counts as one of the users */
+    struct source *source;         /* NULL while there are none */
+    char *trouble;                 /* why the source could not be opened; heap; NULL */
+    const char *object;            /* "Stream ns/name" that defines it, borrowed; NULL: REST does */
+    unsigned keepers;              /* running rules with checkpoints */
+    unsigned behind;               /* running rules that the source is behind of (replay.h) */
     struct engine_stream *there[]; /* of each shard, while a rule there runs over it */
 };
 
@@ -81,13 +82,13 @@ struct rule_read; /* replay.h */
 struct data_rule {
     struct data *data;
     char *id;
-    char *text;           /* the definition as given; heap */
-    struct json *json;    /* of text, while the rule is defined or started; else NULL */
-    struct arena reading; /* of json */
-    struct arena arena;   /* of inherited */
-    struct rule *rule;    /* NULL when it could not be planned */
-    struct rule *live;    /* which runs, or ran last: `rule`, or one of a shard (placement.h) */
-    struct shard *shard;  /* of `live`; NULL = the loop's thread */
+    char *text;            /* the definition as given; heap */
+    struct json *json;     /* of text, while the rule is defined or started; else NULL */
+    struct arena *reading; /* of json; the same */
+    struct arena arena;    /* of inherited */
+    struct rule *rule;     /* NULL when it could not be planned */
+    struct rule *live;     /* which runs, or ran last: `rule`, or one of a shard (placement.h) */
+    struct shard *shard;   /* of `live`; NULL = the loop's thread */
     struct sink **sinks;
     uint32_t n_sinks;
     enum data_rule_state state;

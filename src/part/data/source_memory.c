@@ -11,9 +11,14 @@ struct memory {
     struct topic_subscriber subscriber;
 };
 
-static void on_event(void *arg, const char *topic, const struct value *event)
+static void on_event(void *arg, const char *topic, const struct value *event,
+                     const struct value *deleted)
 {
     struct memory *m = arg;
+    if (deleted && engine_stream_is_lookup(m->source.stream)) {
+        engine_delete(m->source.data->engine, m->source.stream, deleted);
+        return;
+    }
     struct value_member member = {STR_LIT("topic"), value_string(str_of(topic))};
     struct value meta = {.type = VALUE_OBJECT, .n = 1, .members = &member};
     source_deliver_values(&m->source, event, &meta, 1);

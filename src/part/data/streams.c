@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Streams and tables of the part: their definitions, and their sources, which are open while a
- * running rule reads them.
+ * running rule reads them; those of lookup tables always are.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -36,6 +36,12 @@ static int read_definition(struct arena *a, struct str ddl, struct ast_statement
 static int check_source(const struct ast_statement *st, struct err *err)
 {
     struct str type = sql_option(st, "TYPE");
+    if (str_iis(sql_option(st, "KIND"), "lookup") && !str_iis(type, "memory")) {
+        return err_set(err, -E_NOTSUP,
+                       "lookup tables of TYPE " STR_FMT
+                       " are not supported: only \"memory\", which rules keep up to date",
+                       STR_ARG(type.n ? type : STR_LIT("mqtt")));
+    }
     if (type.n == 0 || source_find(type)) {
         return 0;
     }
@@ -59,6 +65,11 @@ static int remember(struct data *d, struct str name, struct err *err)
     }
     s->stream = stream;
     engine_stream_set_data(stream, s);
+    bool always = engine_stream_is_lookup(stream);
+    if (always != s->always) { /* it gathers its rows whether a rule reads them or not */
+        s->always = always;
+        data_stream_count(s, always);
+    }
     return 0;
 }
 

@@ -15,6 +15,7 @@ struct message {
     struct list link;
     struct arena arena; /* of the event */
     struct value event;
+    struct value deleted; /* the key; VALUE_ABSENT: nothing is deleted */
     size_t bytes;
     char topic[];
 };
@@ -52,7 +53,8 @@ static void hand_on(struct topics *t, const struct message *m)
         struct topic_subscriber *s = CONTAINER_OF(at, struct topic_subscriber, link);
         t->next = at->next;
         if (mqtt_filter_matches(str_of(s->filter), str_of(m->topic))) {
-            s->fn(s->arg, m->topic, &m->event);
+            s->fn(s->arg, m->topic, &m->event,
+                  m->deleted.type == VALUE_ABSENT ? NULL : &m->deleted);
         }
     }
     t->next = NULL;
@@ -117,7 +119,8 @@ void topics_unsubscribe(struct topics *t, struct topic_subscriber *s)
     }
 }
 
-int topics_publish(struct topics *t, const char *topic, const struct value *event)
+static int publish(struct topics *t, const char *topic, const struct value *event,
+                   const struct value *deleted)
 {
     size_t n = strlen(topic) + 1;
     struct message *m = mem_alloc(sizeof(*m) + n);
@@ -127,6 +130,7 @@ int topics_publish(struct topics *t, const char *topic, const struct value *even
     memcpy(m->topic, topic, n);
     arena_init_small(&m->arena, 0);
     m->event = value_copy(&m->arena, event);
+    m->deleted = value_copy(&m->arena, deleted);
     m->bytes = sizeof(*m) + n + value_size(event);
     if (arena_failed(&m->arena)) {
         arena_fini(&m->arena);
@@ -142,6 +146,17 @@ int topics_publish(struct topics *t, const char *topic, const struct value *even
     }
     loop_defer(t->loop, &t->task);
     return 0;
+}
+
+int topics_publish(struct topics *t, const char *topic, const struct value *event)
+{
+    return publish(t, topic, event, &(struct value){.type = VALUE_ABSENT});
+}
+
+int topics_delete(struct topics *t, const char *topic, const struct value *event,
+                  const struct value *key)
+{
+    return publish(t, topic, event, key);
 }
 
 uint64_t topics_dropped(const struct topics *t)

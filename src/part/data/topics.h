@@ -14,7 +14,9 @@
 struct io_loop;
 struct topics;
 
-typedef void topic_fn(void *arg, const char *topic, const struct value *event);
+/* deleted: NULL, or the key of the row that the event takes out of a lookup table. */
+typedef void topic_fn(void *arg, const char *topic, const struct value *event,
+                      const struct value *deleted);
 
 struct topic_subscriber { /* embedded; public: fn, arg */
     topic_fn *fn;
@@ -28,6 +30,8 @@ void topics_free(struct topics *t);           /* what waits is dropped; no subsc
 int topics_subscribe(struct topics *t, struct topic_subscriber *s, const char *filter);
 void topics_unsubscribe(struct topics *t, struct topic_subscriber *s);
 int topics_publish(struct topics *t, const char *topic, const struct value *event); /* copied */
+int topics_delete(struct topics *t, const char *topic, const struct value *event,
+                  const struct value *key); /* copied */
 uint64_t topics_dropped(const struct topics *t);
 
 #endif

@@ -28,6 +28,9 @@ void stream_free(struct engine_stream *s)
         row_unref(s->kept[i]);
     }
     mem_free(s->kept);
+    if (s->lookup) {
+        lookup_fini(&s->by_key);
+    }
     decoder_free(s->decoder);
     index_free(s->index);
     shape_fini(&s->shape);
@@ -102,7 +105,13 @@ static int read_options(struct engine_stream *s, struct err *err)
 {
     uint64_t retain = 0;
     s->table = s->definition->table;
-    s->lookup = str_iis(option(s, "KIND"), "lookup");
+    s->lookup = s->table && str_iis(option(s, "KIND"), "lookup");
+    if (s->lookup) {
+        lookup_init(&s->by_key, option(s, "KEY"));
+        if (option(s, "KEY").n == 0) {
+            return err_set(err, -E_INVAL, "Option \"key\" is required for lookup table.");
+        }
+    }
     s->shape.strict = option_true(s, "STRICT_VALIDATION");
     s->shape.whole = s->table; /* its rows are shown to rules that come later */
     struct str text = option(s, "RETAIN_SIZE");
@@ -210,6 +219,9 @@ static int replace(struct engine *e, struct engine_stream *old, struct engine_st
         swap_in(e, old);
         (void)replan_all(e, s, NULL); /* they worked with the old one before */
         return rc;
+    }
+    if (old->lookup && s->lookup && str_eq(option(old, "KEY"), option(s, "KEY"))) {
+        lookup_move(&s->by_key, &old->by_key);
     }
     stream_free(old);
     return 0;
@@ -327,6 +339,19 @@ bool engine_stream_is_table(const struct engine_stream *s)
     return s->table;
 }
 
+bool engine_stream_is_lookup(const struct engine_stream *s)
+{
+    return s->lookup;
+}
+
+void engine_delete(struct engine *e, struct engine_stream *s, const struct value *key)
+{
+    (void)e;
+    if (s->lookup) {
+        lookup_delete(&s->by_key, key);
+    }
+}
+
 struct str engine_stream_option(const struct engine_stream *s, const char *key)
 {
     return option(s, key);
@@ -357,6 +382,13 @@ int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row
     if (!r) {
         return -E_NOMEM;
     }
+    if (s->lookup) {
+        struct err err;
+        if (lookup_put(&s->by_key, r, &err) < 0) {
+            stream_refused(s, &err);
+        }
+        return 0;
+    }
     if (s->n_kept == limit) {
         row_unref(s->kept[0]);
         memmove(s->kept, s->kept + 1, (s->n_kept - 1) * sizeof(*s->kept));
@@ -376,29 +408,11 @@ int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row
     return 0;
 }
 
-/* The shape may have grown since the row was made: its cells come from the whole event. */
-static struct row *in_shape(const struct engine_stream *s, const struct row *r)
-{
-    struct value *cells = mem_alloc((s->shape.n + 1) * sizeof(*cells));
-    if (!cells) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < s->shape.n; i++) {
-        const struct value *found = i < r->n_cells && r->cells[i].type != VALUE_ABSENT
-                                        ? &r->cells[i]
-                                        : value_get(&r->whole, s->shape.fields[i].name);
-        cells[i] = found ? *found : (struct value){.type = VALUE_ABSENT};
-    }
-    struct row *out = row_new(cells, s->shape.n, &r->whole, &r->meta, r->time_us, r->sequence);
-    mem_free(cells);
-    return out;
-}
-
 int stream_each_row(struct engine_stream *s, int (*fn)(void *arg, struct row *r), void *arg)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < s->n_kept; i++) {
-        struct row *r = in_shape(s, s->kept[i]);
+        struct row *r = row_in_shape(s->kept[i], &s->shape);
         rc = r ? fn(arg, r) : -E_NOMEM;
         row_unref(r);
     }

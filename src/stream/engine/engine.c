@@ -90,12 +90,16 @@ static void tell_rules(struct engine_stream *s, const struct err *err)
     }
 }
 
-static void on_refused(void *arg, const struct payload *p, const struct err *err)
+void stream_refused(struct engine_stream *s, const struct err *err)
 {
-    struct engine_stream *s = arg;
-    (void)p;
     s->errors++;
     tell_rules(s, err);
+}
+
+static void on_refused(void *arg, const struct payload *p, const struct err *err)
+{
+    (void)p;
+    stream_refused(arg, err);
 }
 
 static int deliver(struct engine_stream *s, struct batch *b)
@@ -107,7 +111,7 @@ static int deliver(struct engine_stream *s, struct batch *b)
     for (uint32_t i = 0; s->table && rc == 0 && i < b->rows; i++) {
         rc = stream_keep_row(s, b, i);
     }
-    return rc < 0 || b->rows == 0 ? rc : stream_spread(s, b);
+    return rc < 0 || b->rows == 0 || s->lookup ? rc : stream_spread(s, b);
 }
 
 int engine_push(struct engine *e, struct engine_stream *s, const struct payload *payloads,
@@ -180,9 +184,15 @@ int engine_push_values(struct engine *e, struct engine_stream *s, const struct v
             return -E_NOMEM;
         }
         b->rows = part;
+        if (engine_stream_option(s, "TIMESTAMP").n > 0) {
+            b->arrival_us = arena_alloc(&b->arena, part * sizeof(*b->arrival_us));
+        }
         for (uint32_t i = 0; i < part; i++) {
             int64_t arrival = arrival_us ? arrival_us[at + i] : e ? e->now_us : 0;
             b->time_us[i] = event_time(s, &events[at + i], arrival);
+            if (b->arrival_us) {
+                b->arrival_us[i] = arrival;
+            }
             if (b->whole) {
                 b->whole[i] = events[at + i];
             }

@@ -64,6 +64,7 @@ struct engine_stream *engine_stream(struct engine *e, struct str name); /* NULL 
 const char *engine_stream_name(const struct engine_stream *s);
 const char *engine_stream_ddl(const struct engine_stream *s);
 bool engine_stream_is_table(const struct engine_stream *s);
+bool engine_stream_is_lookup(const struct engine_stream *s); /* a table with KIND="lookup" */
 /* An option of WITH (...), key in upper case; empty when absent. TYPE, DATASOURCE, FORMAT, ... */
 struct str engine_stream_option(const struct engine_stream *s, const char *key);
 /* The next stream or table in order of names; start with NULL. */
@@ -78,6 +79,10 @@ int engine_push(struct engine *e, struct engine_stream *s, const struct payload 
 /* The same with what is decoded already (memory topics, simulator, tests): an object each. */
 int engine_push_values(struct engine *e, struct engine_stream *s, const struct value *events,
                        const struct value *meta, const int64_t *arrival_us, uint32_t n);
+
+/* The row of a lookup table with this KEY goes. Rows that are pushed take the place of that with
+ * the same KEY. */
+void engine_delete(struct engine *e, struct engine_stream *s, const struct value *key);
 
 /* Time is now: windows, sessions, delays, schedules, idle sources. Never goes back. */
 int engine_advance(struct engine *e, int64_t now_us);

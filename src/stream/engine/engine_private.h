@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "engine.h"
 #include "index.h"
+#include "lookup.h"
 #include "plan.h"
 #include "stream/expr/program.h"
 #include "stream/sql/ast.h"
@@ -65,6 +66,7 @@ struct engine_stream {
     uint32_t retain;   /* of a table: how many rows stay; 0 = all, within LIMIT_TABLE_ROWS */
     struct row **kept; /* of a table: its rows, oldest first */
     uint32_t n_kept, cap_kept;
+    struct lookup by_key; /* of a lookup table: its rows */
     void *data;
 };
 
@@ -114,8 +116,7 @@ struct rule {
     struct arena saved_arena;
     bool running;
     uint64_t results, errors;
-    struct arena names; /* of rule_stream() */
-    const char **streams;
+    char **streams; /* of rule_stream(); heap, and so is each */
     uint32_t n_streams;
 };
 
@@ -127,6 +128,8 @@ void stream_free(struct engine_stream *s);
 /* Rows of a table as they are now, in the current shape; borrowed until the next call. */
 int stream_each_row(struct engine_stream *s, int (*fn)(void *arg, struct row *r), void *arg);
 int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row);
+/* An event that is none, or no row: counted, and told to the rules that read the stream. */
+void stream_refused(struct engine_stream *s, const struct err *err);
 /* Hands a decoded batch to all taps. */
 int stream_spread(struct engine_stream *s, struct batch *b);
 void catalog_free(struct engine *e);

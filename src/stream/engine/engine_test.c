@@ -181,6 +181,60 @@ static void a_table_is_joined_without_a_window(void **state)
     expect(f, "{\"id\":3,\"n\":\"three\"}\n");
 }
 
+static void a_lookup_table_gives_its_current_row(void **state)
+{
+    struct fixture *f = *state;
+    struct value two = value_int(2);
+    define(f, "CREATE STREAM a () WITH (DATASOURCE=\"a\", FORMAT=\"json\")");
+    define(f, "CREATE TABLE t () WITH (DATASOURCE=\"t\", FORMAT=\"json\", KIND=\"lookup\", "
+              "KEY=\"id\")");
+    push(f, "t", 0,
+         "[{\"id\": 1, \"n\": \"one\"}, {\"id\": 2, \"n\": \"two\"}, {\"n\": \"no key\"}]");
+    add(f, "r", "SELECT a.id, n FROM a INNER JOIN t ON a.id = t.id AND n != \"zwei\"", NULL);
+    add(f, "s", "SELECT a.id, n FROM a LEFT JOIN t ON t.id = a.id * 2 WHERE a.id > 0", NULL);
+    push(f, "a", 1, "[{\"id\": 1}, {\"id\": 2.0}, {\"id\": 3}, {\"id\": null}]");
+    expect(f, "{\"id\":1,\"n\":\"one\"}\n{\"id\":2,\"n\":\"two\"}\n{\"id\":1,\"n\":\"two\"}\n"
+              "{\"id\":2}\n{\"id\":3}\n");
+    push(f, "t", 2, "{\"id\": 2, \"n\": \"zwei\"}");
+    push(f, "a", 3, "[{\"id\": 1}, {\"id\": 2}]");
+    expect(f, "{\"id\":1,\"n\":\"one\"}\n{\"id\":1,\"n\":\"zwei\"}\n{\"id\":2}\n");
+    engine_delete(f->engine, engine_stream(f->engine, STR_LIT("t")), &two);
+    push(f, "a", 4, "{\"id\": 1}");
+    expect(f, "{\"id\":1,\"n\":\"one\"}\n{\"id\":1}\n");
+}
+
+static void a_lookup_without_its_key_looks_through_the_table(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM a () WITH (DATASOURCE=\"a\", FORMAT=\"json\")");
+    define(f, "CREATE TABLE t () WITH (DATASOURCE=\"t\", FORMAT=\"json\", KIND=\"lookup\", "
+              "KEY=\"id\")");
+    push(f, "t", 0, "[{\"id\": 1, \"k\": 5}, {\"id\": \"x\", \"k\": 5}, {\"id\": true, \"k\": 6}]");
+    add(f, "r",
+        "SELECT count(*) AS c, t.k FROM a INNER JOIN t ON a.k = t.k GROUP BY t.k, "
+        "TUMBLINGWINDOW(ss, 1)",
+        NULL);
+    push(f, "a", 1, "[{\"k\": 5}, {\"k\": 6}, {\"k\": 7}]");
+    push(f, "t", 2, "{\"id\": \"x\", \"k\": 6}"); /* before the window fires */
+    assert_int_equal(engine_advance(f->engine, T0 + 1000 * 1000), 0);
+    expect(f, "{\"c\":1,\"k\":5}{\"c\":2,\"k\":6}\n");
+}
+
+static void a_lookup_table_is_no_side_of_a_full_join(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    struct rule *r;
+    define(f, "CREATE STREAM a () WITH (DATASOURCE=\"a\", FORMAT=\"json\")");
+    define(f, "CREATE TABLE t () WITH (DATASOURCE=\"t\", FORMAT=\"json\", KIND=\"lookup\", "
+              "KEY=\"id\")");
+    assert_int_equal(rule_new(f->engine, STR_LIT("r"),
+                              STR_LIT("SELECT * FROM a FULL JOIN t ON a.id = t.id"),
+                              &(struct rule_options){.qos = 0}, NULL, NULL, &r, &err),
+                     -E_INVAL);
+    assert_non_null(strstr(err.text, "INNER, LEFT and CROSS"));
+}
+
 static void a_filter_holds_beside_analytic_functions(void **state)
 {
     struct fixture *f = *state;
@@ -450,6 +504,9 @@ int main(void)
         ENGINE_TEST(a_tumbling_window_counts),
         ENGINE_TEST(streams_are_joined_in_a_window),
         ENGINE_TEST(a_table_is_joined_without_a_window),
+        ENGINE_TEST(a_lookup_table_gives_its_current_row),
+        ENGINE_TEST(a_lookup_without_its_key_looks_through_the_table),
+        ENGINE_TEST(a_lookup_table_is_no_side_of_a_full_join),
         ENGINE_TEST(a_filter_holds_beside_analytic_functions),
         ENGINE_TEST(sub_queries_and_unions_are_pipelines),
         ENGINE_TEST(a_failing_row_is_told_and_the_rule_goes_on),

@@ -17,12 +17,6 @@ static int add_source(struct planner *p, const struct ast_source *s, plan_find_f
         return plan_refuse(p, "fail to get stream " STR_FMT ", please check if stream is created",
                            STR_ARG(name));
     }
-    if (stream->lookup) {
-        return plan_refuse(p,
-                           "table " STR_FMT " is a lookup table, which is not supported: make "
-                           "it a scan table (KIND = \"scan\")",
-                           STR_ARG(name));
-    }
     struct str shown = s->alias.n > 0 ? s->alias : name;
     char *copy = arena_str(p->arena, shown);
     p->plan->sources[p->plan->n_sources++] = (struct plan_source){
@@ -52,6 +46,37 @@ static int plan_sources(struct planner *p, const struct ast_select *s, plan_find
     return rc;
 }
 
+static int lookup_one(void *arg, const struct value *key, const struct row **ret)
+{
+    struct engine_stream *s = arg;
+    return lookup_find(&s->by_key, &s->shape, key, ret);
+}
+
+static int lookup_every(void *arg, struct arena *a, const struct row ***ret, uint32_t *ret_n)
+{
+    struct engine_stream *s = arg;
+    return lookup_all(&s->by_key, &s->shape, a, ret, ret_n);
+}
+
+/* The join to a lookup table asks it for its rows. */
+static int plan_lookup(struct planner *p, struct join_spec *j, struct engine_stream *table)
+{
+    if (j->kind == AST_JOIN_RIGHT || j->kind == AST_JOIN_FULL) {
+        return plan_refuse(p, "lookup table %s takes part in INNER, LEFT and CROSS joins only",
+                           table->name);
+    }
+    struct join_lookup *l = arena_alloc(p->arena, sizeof(*l));
+    if (!l) {
+        return err_sys(p->err, -E_NOMEM, "plan a rule");
+    }
+    *l = (struct join_lookup){.arg = table,
+                              .key_slot = shape_find(&table->shape, table->by_key.key),
+                              .one = lookup_one,
+                              .every = lookup_every};
+    j->lookup = l;
+    return 0;
+}
+
 static int plan_joins(struct planner *p, const struct ast_select *s)
 {
     struct join_spec *joins = arena_zalloc(p->arena, s->n_joins * sizeof(*joins));
@@ -68,9 +93,12 @@ static int plan_joins(struct planner *p, const struct ast_select *s)
         if (s->joins[i].on && !(joins[i].on = plan_expr(p, s->joins[i].on, CLAUSE_ON))) {
             return -E_INVAL;
         }
+        if (source->stream->lookup && plan_lookup(p, &joins[i], source->stream) < 0) {
+            return p->err->code;
+        }
     }
-    p->plan->window.joins = joins;
-    p->plan->window.n_sources = p->plan->n_sources;
+    p->plan->window->joins = joins;
+    p->plan->window->n_sources = p->plan->n_sources;
     if (!tables_only && s->window.kind == AST_WINDOW_NONE) {
         return plan_refuse(p, "a time window or count window is required to join multiple streams");
     }
@@ -225,7 +253,7 @@ static struct expr *both(struct planner *p, struct expr *a, struct expr *b)
 static bool left_only(const struct planner *p)
 {
     for (uint32_t i = 0; i + 1 < p->plan->n_sources; i++) {
-        enum ast_join_kind k = p->plan->window.joins[i].kind;
+        enum ast_join_kind k = p->plan->window->joins[i].kind;
         if (k == AST_JOIN_RIGHT || k == AST_JOIN_FULL) {
             return false;
         }
@@ -242,14 +270,14 @@ static int split(struct planner *p, struct expr *e)
     }
     bool before = (plan_reads(e) & ~UINT64_C(1)) == 0 && left_only(p);
     struct expr *joined =
-        both(p, before ? p->plan->filter : (struct expr *)p->plan->window.where, e);
+        both(p, before ? p->plan->filter : (struct expr *)p->plan->window->where, e);
     if (!joined) {
         return -E_NOMEM;
     }
     if (before) {
         p->plan->filter = joined;
     } else {
-        p->plan->window.where = joined;
+        p->plan->window->where = joined;
     }
     return 0;
 }
@@ -275,7 +303,7 @@ static int plan_where(struct planner *p, const struct ast_select *s)
     }
     /* In one piece: its parts guard each other. */
     if (rows_make_window(s->window.kind)) {
-        p->plan->window.where = e;
+        p->plan->window->where = e;
     } else {
         p->plan->filter = e;
     }
@@ -295,7 +323,7 @@ static int plan_optional(struct planner *p, const struct ast_expr *from, const s
 
 static int plan_window(struct planner *p, const struct ast_select *s)
 {
-    struct window_spec *w = &p->plan->window;
+    struct window_spec *w = p->plan->window;
     const struct ast_window *a = &s->window;
     w->kind = a->kind;
     w->length = a->length;
@@ -317,7 +345,7 @@ static int plan_window(struct planner *p, const struct ast_select *s)
 
 static int plan_group(struct planner *p, const struct ast_select *s)
 {
-    struct window_spec *w = &p->plan->window;
+    struct window_spec *w = p->plan->window;
     w->keys = arena_alloc(p->arena, s->n_group * sizeof(*w->keys));
     for (uint32_t i = 0; w->keys && i < s->n_group; i++) {
         w->keys[i] = plan_expr(p, s->group[i], CLAUSE_GROUP);
@@ -357,7 +385,7 @@ static int plan_having(struct planner *p, const struct ast_select *s)
 static void finish(struct planner *p)
 {
     struct plan *plan = p->plan;
-    struct window_spec *w = &plan->window;
+    struct window_spec *w = plan->window;
     for (uint32_t i = 0; i < p->n_refs; i++) {
         p->aggregate_refs[i]->slot += plan->n_analytics;
     }
@@ -368,6 +396,7 @@ static void finish(struct planner *p)
     plan->columnar = w->kind == AST_WINDOW_NONE && plan->n_sources == 1 && !w->grouped &&
                      !plan->having && plan->n_order == 0 && plan->limit < 0 && !plan->distinct &&
                      !plan->unnests && !plan->row_number;
+    plan->window = plan->columnar ? NULL : arena_dup(p->arena, w, sizeof(*w));
 }
 
 static int plan_clauses(struct planner *p, const struct ast_select *s, plan_find_fn *find,
@@ -398,7 +427,12 @@ static int make(const struct ast_select *s, plan_find_fn *find, void *arg, size_
     struct arena scratch;
     arena_init(&scratch, 0);
     struct planner p = {.plan = plan, .arena = &plan->arena, .scratch = &scratch, .err = &own};
+    struct window_spec window = {.kind = AST_WINDOW_NONE};
+    plan->window = &window;
     int rc = plan_clauses(&p, s, find, arg);
+    if (rc == 0) {
+        finish(&p);
+    }
     arena_fini(&scratch);
     if (rc < 0 || arena_failed(&plan->arena)) {
         plan_free(plan);
@@ -410,7 +444,6 @@ static int make(const struct ast_select *s, plan_find_fn *find, void *arg, size_
         }
         return own.code;
     }
-    finish(&p);
     *ret = plan;
     return 0;
 }

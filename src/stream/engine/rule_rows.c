@@ -395,7 +395,7 @@ static void on_window_error(void *arg, const struct row *row, const struct err *
 
 static int open_window(struct pipeline *p, struct err *err)
 {
-    struct window_spec spec = p->plan->window;
+    struct window_spec spec = *p->plan->window;
     spec.event_time = p->rule->opts.event_time;
     spec.rule = &p->rule->eval;
     spec.zone = p->rule->zone ? p->rule->zone : p->rule->engine->zone;
@@ -431,7 +431,7 @@ static int load_tables(struct pipeline *p, struct err *err)
 {
     int rc = 0;
     for (uint32_t i = 1; rc == 0 && i < p->plan->n_sources; i++) {
-        if (p->plan->sources[i].table) {
+        if (p->plan->sources[i].table && !p->plan->sources[i].stream->lookup) {
             rc = stream_each_row(p->plan->sources[i].stream, push_table_row, &p->taps[i]);
         }
     }

@@ -319,6 +319,66 @@ static int join_next(struct joining *jn)
     return rc;
 }
 
+/* ---- lookup tables ---- */
+
+/* What is to be the table's key, of `left = table.key` in ON; NULL: it is not said. */
+static const struct expr *key_of(struct joining *jn)
+{
+    find_equalities(jn, jn->spec->on);
+    for (uint32_t i = 0; i < jn->n_keys; i++) {
+        const struct expr *right = jn->right_keys[i];
+        if (right->kind == EXPR_FIELD && (int)right->slot == jn->spec->lookup->key_slot) {
+            return jn->left_keys[i];
+        }
+    }
+    return NULL;
+}
+
+/* The rows that the left tuple may go with: the one of its key, or all. */
+static int candidates(struct joining *jn, const struct expr *key, const struct joined *left,
+                      const struct row ***ret, uint32_t *ret_n)
+{
+    const struct join_lookup *l = jn->spec->lookup;
+    struct eval ev;
+    struct value v;
+    if (!key) {
+        return l->every(l->arg, &jn->w->scratch, ret, ret_n);
+    }
+    set_eval(jn, left, &ev);
+    int rc = expr_eval(key, &ev, &v, jn->err);
+    if (rc < 0) {
+        return err_wrap(jn->err, rc, "run Join error");
+    }
+    rc = value_is_null(&v) ? 0 : l->one(l->arg, &v, *ret);
+    *ret_n = rc == 0 && !value_is_null(&v) && **ret != NULL;
+    return rc;
+}
+
+static int join_looked_up(struct joining *jn)
+{
+    const struct expr *key = key_of(jn);
+    const struct row *one = NULL, **rows = &one;
+    uint32_t n = 0;
+    int rc = key ? 0 : candidates(jn, NULL, NULL, &rows, &n);
+    for (uint32_t i = 0; rc >= 0 && i < jn->lefts.n; i++) {
+        const struct joined *left = jn->lefts.items[i];
+        int any = 0;
+        rc = key ? candidates(jn, key, left, &rows, &n) : 0;
+        for (uint32_t k = 0; rc >= 0 && k < n; k++) {
+            struct joined *right = new_joined(jn->w);
+            if (right) {
+                right->tuple.rows[jn->right] = rows[k];
+            }
+            rc = right ? try_pair(jn, left, right, true) : -ENOMEM;
+            any |= rc > 0;
+        }
+        if (rc >= 0 && !any && jn->spec->kind == AST_JOIN_LEFT) {
+            rc = add(jn, pair(jn, left, NULL));
+        }
+    }
+    return rc;
+}
+
 /* The rows of a source as tuples. */
 static int as_tuples(struct window *w, const struct row_list *rows, uint32_t source,
                      struct side *ret)
@@ -344,8 +404,8 @@ int join_rows(struct window *w, const struct row_list *sources, struct joined **
     for (uint32_t i = 1; rc >= 0 && i < w->spec.n_sources; i++) {
         struct joining jn = {
             .w = w, .spec = &w->spec.joins[i - 1], .right = i, .lefts = lefts, .err = err};
-        rc = as_tuples(w, &sources[i], i, &jn.rights);
-        if (rc >= 0) {
+        rc = jn.spec->lookup ? join_looked_up(&jn) : as_tuples(w, &sources[i], i, &jn.rights);
+        if (rc >= 0 && !jn.spec->lookup) {
             rc = join_next(&jn);
         }
         lefts = (struct side){.items = jn.out, .n = jn.n_out};

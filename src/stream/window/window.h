@@ -33,12 +33,22 @@ struct aggregate_call {
     bool distinct;
 };
 
+/* A lookup table on the right of a join: it is asked when the join needs a row. Rows are borrowed
+ * until the table changes, which is not while a window fires. 0 or -E_NOMEM. */
+struct join_lookup {
+    void *arg;
+    int key_slot; /* of the field that is its key; -1: nothing reads it */
+    int (*one)(void *arg, const struct value *key, const struct row **ret); /* NULL: none */
+    int (*every)(void *arg, struct arena *a, const struct row ***ret, uint32_t *ret_n);
+};
+
 /* A join of the window's rows; source i + 1 is joined to what stands left of it. */
 struct join_spec {
     enum ast_join_kind kind;
     struct expr *on; /* NULL = all pairs */
     bool table;      /* the right side is a scan table: its rows stay, no window drops them */
     uint32_t retain; /* of a table: how many of its latest rows stay; 0 = all */
+    const struct join_lookup *lookup; /* INNER, LEFT and CROSS only; NULL = none */
 };
 
 struct window_spec {
