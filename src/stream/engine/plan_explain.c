@@ -63,13 +63,15 @@ static void explain_select(struct lines *l, const struct plan *p)
     if (p->having) {
         line(l, "Having");
     }
-    if (p->window.grouped) {
-        line(l, "Aggregate: %u keys, %u functions", p->window.n_keys, p->window.n_aggregates);
+    if (p->window && p->window->grouped) {
+        line(l, "Aggregate: %u keys, %u functions", p->window->n_keys, p->window->n_aggregates);
     }
     if (p->n_sources > 1) {
         line(l, "Join: %u sources", p->n_sources);
     }
-    window_line(l, &p->window);
+    if (p->window) {
+        window_line(l, p->window);
+    }
     if (p->filter) {
         line(l, "Filter");
     }

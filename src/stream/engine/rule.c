@@ -195,8 +195,10 @@ static void forget_plan(struct rule *r)
     }
     mem_free(TAKE_PTR(r->hidden));
     r->n_hidden = 0;
-    arena_clear(&r->names);
-    r->streams = NULL;
+    for (uint32_t i = 0; i < r->n_streams; i++) {
+        mem_free(r->streams[i]);
+    }
+    mem_free(TAKE_PTR(r->streams));
     r->n_streams = 0;
 }
 
@@ -211,11 +213,10 @@ static int list_streams(struct rule *r)
                 known |= cstr_eq(r->streams[k], s->name);
             }
             if (!known) {
-                r->streams =
-                    arena_grow(&r->names, (void *)r->streams, r->n_streams * sizeof(char *),
-                               (r->n_streams + 1) * sizeof(char *));
-                char *name = arena_strdup(&r->names, s->name);
-                if (!r->streams || !name) {
+                char **grown = mem_realloc(r->streams, (r->n_streams + 1) * sizeof(char *));
+                r->streams = grown ? grown : r->streams;
+                char *name = grown ? mem_strdup(s->name) : NULL;
+                if (!name) {
                     return -E_NOMEM;
                 }
                 r->streams[r->n_streams++] = name;
@@ -277,7 +278,6 @@ int rule_new(struct engine *e, struct str id, struct str sql, const struct rule_
     r->on_result = on_result;
     r->arg = arg;
     list_init(&r->pipelines);
-    arena_init_sized(&r->names, 0, 64);
     arena_init_small(&r->saved_arena, 0);
     r->saved = VALUE_OF_NULL;
     int rc = copy_options(r, id, sql, opts, err);
@@ -303,7 +303,6 @@ void rule_free(struct rule *r)
         (void)map_del(&r->engine->rules, str_of(r->id));
     }
     forget_plan(r);
-    arena_fini(&r->names);
     arena_fini(&r->saved_arena);
     zone_free(r->zone);
     mem_free((char *)(uintptr_t)r->opts.late_topic); /* our copy */

@@ -71,7 +71,7 @@ static int add_line(struct work *w, const struct line *l)
 static int group_line(struct work *w, const struct window_group *g)
 {
     const struct plan *plan = w->pipeline->plan;
-    uint32_t n = plan->n_analytics + plan->window.n_aggregates;
+    uint32_t n = plan->n_analytics + plan->window->n_aggregates;
     struct value *computed = arena_alloc(w->out->arena, (n + 1) * sizeof(*computed));
     const struct value *before = g->n_tuples > 0 && g->computed ? g->computed[0] : NULL;
     if (!computed) {
@@ -80,7 +80,7 @@ static int group_line(struct work *w, const struct window_group *g)
     for (uint32_t i = 0; i < plan->n_analytics; i++) {
         computed[i] = before ? before[i] : VALUE_OF_NULL;
     }
-    for (uint32_t i = 0; i < plan->window.n_aggregates; i++) {
+    for (uint32_t i = 0; i < plan->window->n_aggregates; i++) {
         computed[plan->n_analytics + i] = g->aggregates[i];
     }
     return add_line(
@@ -92,7 +92,7 @@ static int make_lines(struct work *w)
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < w->out->n_groups; i++) {
         const struct window_group *g = &w->out->groups[i];
-        if (w->pipeline->plan->window.grouped) {
+        if (w->pipeline->plan->window->grouped) {
             rc = group_line(w, g);
             continue;
         }
@@ -393,7 +393,7 @@ void pipeline_on_window(void *arg, const struct window_output *output)
         pipeline_error(p, w.clause, &w.err);
         return;
     }
-    bool single = p->plan->window.kind == AST_WINDOW_NONE;
+    bool single = p->plan->window->kind == AST_WINDOW_NONE;
     if (pipeline_emit(p, out, single && p->plan->unnests, single ? NULL : &output->range) < 0) {
         (void)no_memory(&w);
         pipeline_error(p, w.clause, &w.err);

@@ -404,10 +404,10 @@ static int emit(struct window *w, const struct window_range *range,
 static int emit_empty(struct window *w, const struct window_range *range)
 {
     struct window_group group;
-    void *states = arena_zalloc(&w->scratch, w->states_size + 1);
     if (w->spec.n_keys > 0 || w->spec.where) {
         return 0;
     }
+    void *states = arena_zalloc(&w->scratch, w->states_size + 1);
     int rc = states ? show(w, range, NULL, states, &group) : -ENOMEM;
     rc = rc < 0 ? rc : emit(w, range, &group, 1);
     states_fini(w, states);
