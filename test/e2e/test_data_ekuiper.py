@@ -143,22 +143,25 @@ def test_a_wrong_schema_is_refused_with_a_reason(data, body, said):
     assert data.ok("GET", "/schemas/protobuf") == []
 
 
-def test_messages_of_protoc_go_in_and_come_out(data, base):
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_messages_of_protoc_go_in_and_come_out(make, base, threads):
+    data = make("--threads", threads)
     data.ok("POST", "/schemas/protobuf", {"name": "lab", "content": PROTO})
     protobuf_stream(data, "demo", "lab.Reading")
     data.rule("json", "SELECT * FROM demo", file_sink(base / "out"))
     data.rule("again", "SELECT * FROM demo", {"file": {"path": str(base / "pb"), "format": "protobuf",
                                                        "schemaId": "lab.Reading"}})
     data.ok("POST", "/pb", protoc(base, "encode", "lab.Reading", PROTO_TEXT.encode()))
+    until("both rules wrote", lambda: len(lines(base / "out")) == 1 and (base / "pb").read_bytes(), pause=0.02)
     assert lines(base / "out") == [{"id": "a", "t": 21.5, "codes": [-1, 300], "kind": 1, "ok": False, "big": 7,
                                     "places": {"k": {"x": 0.5, "inner": {"x": 2}}}}]
     again = protoc(base, "decode", "lab.Reading", (base / "pb").read_bytes().removesuffix(b"\n"))
     assert again == protoc(base, "decode", "lab.Reading", protoc(base, "encode", "lab.Reading", PROTO_TEXT.encode()))
     data.ok("PUT", "/schemas/protobuf/lab", {"content": PROTO.replace("double t", "double temperature")})
     data.ok("POST", "/pb", protoc(base, "encode", "lab.Reading", b"t: 1"))
-    assert lines(base / "out")[1]["temperature"] == 1
+    until("the new schema holds", lambda: lines(base / "out")[1]["temperature"] == 1, pause=0.02)
     data.ok("POST", "/pb", b"\xff\xff")
-    assert "no message lab.Reading" in data.status("json")["last_exception"]
+    until("it is told", lambda: "no message lab.Reading" in data.status("json")["last_exception"], pause=0.02)
     status, answer = data.call("POST", "/streams", {"sql": 'CREATE STREAM x () WITH (FORMAT="protobuf", SCHEMAID="none.A")'})
     assert status == 400 and "schema none is not registered" in answer["message"]
     status, answer = data.call("DELETE", "/schemas/protobuf/lab")

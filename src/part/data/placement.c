@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "schemas.h"
 #include "shard_events.h"
 #include "source.h"
 
@@ -77,6 +78,8 @@ int placement_open(struct data *d, unsigned threads, struct err *err)
         struct data_shard *s = &d->shards[d->n_shards];
         const struct shard_config cfg = {.loop = d->loop,
                                          .zone = d->zone,
+                                         .find_schema = schemas_find,
+                                         .schema_arg = d,
                                          .on_error = on_error,
                                          .on_use = on_use,
                                          .on_room = on_room,
@@ -227,6 +230,18 @@ void placement_skip(struct data_rule *r, struct data_stream *ds, bool skip)
 }
 
 /* ---- definitions ---- */
+
+int placement_schema_changed(struct data *d, struct str schema, struct err *err)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < d->n_shards; i++) {
+        struct engine *e = shard_hold(d->shards[i].shard);
+        shard_settle(d->shards[i].shard); /* what came before is decoded by the old one */
+        rc = engine_schema_changed(e, schema, err);
+        shard_release(d->shards[i].shard);
+    }
+    return rc;
+}
 
 int placement_redefine(struct data_stream *ds, struct err *err)
 {

@@ -39,6 +39,7 @@ void placement_skip(struct data_rule *r, struct data_stream *ds, bool skip);
 
 /* A stream has a new definition in the loop's engine, or is gone. */
 int placement_redefine(struct data_stream *ds, struct err *err);
+int placement_schema_changed(struct data *d, struct str schema, struct err *err);
 void placement_undefine(struct data *d, struct str name, bool table);
 
 struct source;

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "placement.h"
 #include "stream/format/protobuf_text.h"
 
 struct schema {
@@ -52,6 +53,12 @@ static int compile(struct str text, struct schema **ret, struct err *err)
     return 0;
 }
 
+static int tell_streams(struct data *d, struct str name, struct err *err)
+{
+    int rc = engine_schema_changed(d->engine, name, err);
+    return rc < 0 ? rc : placement_schema_changed(d, name, err);
+}
+
 int schemas_define(struct data *d, struct str name, struct str text, bool replace, struct err *err)
 {
     struct schema *s = NULL;
@@ -72,9 +79,10 @@ int schemas_define(struct data *d, struct str name, struct str text, bool replac
         free_schema(s);
         return err_sys(err, -E_NOMEM, "define a schema");
     }
-    rc = engine_schema_changed(d->engine, name, err);
+    rc = tell_streams(d, name, err);
     if (rc < 0 && old) { /* some stream's message is not in it: all stay with the old one */
         (void)map_put(&d->schemas, name, old, NULL); /* there is a slot: it replaces */
+        (void)tell_streams(d, name, NULL);           /* they worked with it before */
         old = s;
     }
     free_schema(old);

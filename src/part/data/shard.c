@@ -387,8 +387,12 @@ int shard_new(const struct shard_config *cfg, struct shard **ret, struct err *er
     (void)pthread_mutex_init(&s->lock, NULL); /* cannot fail */
     (void)pthread_cond_init(&s->wake, NULL);
     (void)pthread_cond_init(&s->idle, NULL);
-    const struct engine_options opts = {
-        .zone = cfg->zone, .on_error = on_engine_error, .on_use = on_engine_use, .arg = s};
+    const struct engine_options opts = {.zone = cfg->zone,
+                                        .on_error = on_engine_error,
+                                        .on_use = on_engine_use,
+                                        .arg = s,
+                                        .find_schema = cfg->find_schema,
+                                        .schema_arg = cfg->schema_arg};
     int rc = engine_new(&opts, now_us(), &s->engine, err);
     if (rc == 0 && (rc = start_thread(s)) < 0) {
         rc = err_sys(err, rc, "start a thread of rules");

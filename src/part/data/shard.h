@@ -48,7 +48,9 @@ void shard_post(struct shard *s, struct shard_note *n);
 
 struct shard_config {
     struct io_loop *loop;
-    const char *zone; /* NULL = UTC */
+    const char *zone;            /* NULL = UTC */
+    schema_find_fn *find_schema; /* of the engine; called on the loop's thread */
+    void *schema_arg;
     /* Of the engine. on_error comes from the holder, on_use from the loop's thread alone. */
     void (*on_error)(struct shard *s, struct rule *r, const struct err *err);
     void (*on_use)(struct shard *s, struct engine_stream *stream, bool used);
