@@ -82,6 +82,7 @@ struct batch {
     struct column *columns;
     const struct shape *shape; /* borrowed: lives as long as the stream or the rule */
     int64_t *time_us;          /* of each row: event time or arrival */
+    int64_t *arrival_us;       /* of each row; NULL where time_us is the arrival */
     uint64_t sequence;         /* of row 0; row i has sequence + i */
     struct value *whole;       /* of each row, VALUE_OBJECT; NULL when shape->whole is false */
     struct value *meta;        /* of each row; NULL when there is none */

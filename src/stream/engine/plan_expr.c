@@ -115,18 +115,17 @@ static struct expr *plan_operator(struct planner *p, const struct ast_expr *e, e
     } else if (kind == EXPR_LIKE) {
         return plan_like(p, out);
     }
-    return plan_fold(p, out);
+    return kind == EXPR_IN ? out : plan_fold(p, out); /* the list of IN is still to come */
 }
 
 static struct expr *plan_in(struct planner *p, const struct ast_expr *e, enum clause clause)
 {
     struct expr *out = plan_operator(p, e, EXPR_IN, clause);
-    if (out && out->kind == EXPR_IN) {
-        out->list = plan_list(p, e->list, e->n_list, clause);
-        out->n_list = e->n_list;
-        return out->list ? out : NULL;
+    if (!out || !(out->list = plan_list(p, e->list, e->n_list, clause))) {
+        return NULL;
     }
-    return out;
+    out->n_list = e->n_list;
+    return plan_fold(p, out);
 }
 
 static struct expr *plan_case(struct planner *p, const struct ast_expr *e, enum clause clause)

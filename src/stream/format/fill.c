@@ -235,6 +235,17 @@ static void find_time(struct fill *f, int64_t *ret_us)
     }
 }
 
+static void set_arrival(struct fill *f, int64_t us)
+{
+    struct batch *b = f->b;
+    if (!b->arrival_us) {
+        b->arrival_us = arena_alloc(&b->arena, BATCH_ROWS * sizeof(*b->arrival_us));
+    }
+    if (b->arrival_us) {
+        b->arrival_us[f->row] = us;
+    }
+}
+
 /* Payloads of one call often share their metadata: it is copied once. */
 static void set_meta(struct fill *f, const struct value *meta)
 {
@@ -293,6 +304,7 @@ int fill_end_row(struct fill *f, const struct payload *p, const struct value *wh
     }
     if (f->time_slot != FILL_NOWHERE && f->err.code == 0) {
         find_time(f, &time_us);
+        set_arrival(f, p->arrival_us);
     }
     if (f->shape->meta && f->err.code == 0) {
         set_meta(f, &p->meta);

@@ -91,12 +91,10 @@ static struct waiting heap_pop(struct watermark *w)
     return top;
 }
 
-static void count_share(struct watermark *w, struct waiting *item)
+static size_t share_of(const struct waiting *item)
 {
-    item->bytes =
-        sizeof(*item) + (item->loaded ? item->loaded->bytes
-                                      : item->batch->arena.used / MAX_OF(item->batch->rows, 1u));
-    w->bytes += item->bytes;
+    return sizeof(*item) + (item->loaded ? item->loaded->bytes
+                                         : item->batch->arena.used / MAX_OF(item->batch->rows, 1u));
 }
 
 static void release(struct watermark *w, struct waiting *item)
@@ -330,10 +328,17 @@ static int let_go(struct watermark *w, int64_t us)
     return rc;
 }
 
+static bool anything_due(const struct watermark *w, int64_t us)
+{
+    return w->n > 0 && w->heap[0].time <= us;
+}
+
+/* Time is told again where rows of the same time came after it. */
 static int move_to(struct watermark *w, int64_t us)
 {
+    bool some = anything_due(w, us);
     int rc = let_go(w, us);
-    if (us > w->at) {
+    if (us > w->at || some) {
         w->at = us;
         w->ops.time(w->arg, us);
     }
@@ -387,12 +392,13 @@ static int add_rows(struct watermark *w, uint32_t source, struct batch *b, int64
         }
         struct waiting item = {
             .time = t, .arrival = w->arrivals++, .batch = b, .row = i, .source = source};
+        item.bytes = share_of(&item);
         int rc = heap_push(w, &item);
         if (rc < 0) {
             return rc;
         }
         batch_ref(b);
-        w->bytes += share_of(&item);
+        w->bytes += item.bytes;
         if (t > s->greatest) {
             s->greatest = t;
             at = MAX_OF(at, reached(w));
@@ -417,7 +423,9 @@ int watermark_push(struct watermark *w, uint32_t source, struct batch *b, int64_
     if (passes(w, s, b)) {
         s->greatest = b->time_us[b->rows - 1];
         w->ops.rows(w->arg, source, b);
-        return move_to(w, s->greatest);
+        w->at = s->greatest;
+        w->ops.time(w->arg, w->at);
+        return 0;
     }
     int64_t at = w->at;
     int rc = add_rows(w, source, b, &at);
@@ -425,7 +433,7 @@ int watermark_push(struct watermark *w, uint32_t source, struct batch *b, int64_
     if (rc >= 0 && w->bytes > limit) {
         return watermark_flush(w);
     }
-    int moved = at > w->at ? move_to(w, at) : 0;
+    int moved = at > w->at || anything_due(w, at) ? move_to(w, at) : 0;
     return rc < 0 ? rc : moved;
 }
 
@@ -552,11 +560,12 @@ static int load_rows(struct watermark *w, const struct value *list, struct err *
                                .arrival = w->arrivals++,
                                .loaded = r,
                                .source = (uint32_t)source->i};
+        item.bytes = share_of(&item);
         if (heap_push(w, &item) < 0) {
             row_unref(r);
             return err_set(err, -ENOMEM, "out of memory");
         }
-        w->bytes += share_of(&item);
+        w->bytes += item.bytes;
         struct source *s = &w->sources[item.source];
         s->greatest = MAX_OF(s->greatest, item.time);
     }
