@@ -200,7 +200,7 @@ def test_rules_live_as_in_ekuiper(data, base):
     assert data.ok("GET", "/rules")[0]["status"].startswith("Stopped: canceled manually")
     assert data.ok("POST", "/rules/r1/start") == "Rule r1 was started"
     data.ok("POST", "/push", {"a": 4})
-    assert lines(base / "out") == [{"a": 2}, {"a": 4}]
+    until("both are written", lambda: lines(base / "out") == [{"a": 2}, {"a": 4}])
     status = data.status("r1")
     assert status["status"] == "running" and status["sink_file_0_records_out_total"] == 1
     assert (status["op_2_filter_0_records_in_total"], status["op_2_filter_0_records_out_total"]) == (2, 2)

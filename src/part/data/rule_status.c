@@ -2,6 +2,7 @@
 /* The status of a rule in eKuiper's flat form: counts of its sources, operators and sinks. */
 #include "base/mem.h"
 #include "data_private.h"
+#include "placement.h"
 #include "sink.h"
 #include "source.h"
 
@@ -40,6 +41,7 @@ static void add_sources(struct json *o, const struct data_rule *r, struct arena 
         count(o, a, "source", name, 0, "records_in_total", src ? src->events : 0);
         count(o, a, "source", name, 0, "records_out_total", src ? src->events : 0);
         count(o, a, "source", name, 0, "exceptions_total", src ? src->errors : 0);
+        count(o, a, "source", name, 0, "records_dropped_total", src ? src->dropped : 0);
         count(o, a, "source", name, 0, "connection_status", src && src->connected);
         trouble(o, a, "source", name, 0, src ? src->trouble : s ? s->trouble : NULL);
     }
@@ -71,11 +73,13 @@ struct json *data_rule_status(struct data_rule *r, struct arena *a)
     json_set_int(o, "last_exception_time", r->last_error_at.us / 1000);
     json_set_int(o, "checkpoints_total", (int64_t)r->checkpoints);
     if (r->rule) {
-        json_set_int(o, "memory_bytes", (int64_t)rule_bytes(r->rule));
+        (void)shard_hold(r->shard);
+        json_set_int(o, "memory_bytes", (int64_t)rule_bytes(r->live));
         add_sources(o, r, a);
-        JSON_FOR_EACH_MEMBER (m, rule_status(r->rule, a)) {
+        JSON_FOR_EACH_MEMBER (m, rule_status(r->live, a)) {
             json_set_n(o, str_n(m->key, m->key_n), m->value);
         }
+        shard_release(r->shard);
         add_sinks(o, r, a);
     }
     return o;

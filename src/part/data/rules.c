@@ -29,6 +29,34 @@ static void close_sinks(struct data_rule *r)
     r->n_sinks = 0;
 }
 
+/* A rule keeps its text alone: thousands of them wait. r->json is there between read_text() and
+ * end_reading(). */
+static int read_text(struct data_rule *r, struct str text, struct err *err)
+{
+    r->reading = mem_alloc(sizeof(*r->reading));
+    if (!r->reading) {
+        return err_sys(err, -E_NOMEM, "read a rule");
+    }
+    arena_init(r->reading, 0);
+    return json_parse(r->reading, text, NULL, &r->json, err);
+}
+
+/* Of nested pairs of these two the outer one counts. */
+static int begin_reading(struct data_rule *r, bool *ret_outer, struct err *err)
+{
+    *ret_outer = !r->reading;
+    return *ret_outer ? read_text(r, str_of(r->text), err) : 0;
+}
+
+static void end_reading(struct data_rule *r, bool outer)
+{
+    if (outer && r->reading) {
+        arena_fini(r->reading);
+        mem_free(TAKE_PTR(r->reading));
+        r->json = NULL;
+    }
+}
+
 static void free_rule(void *p)
 {
     struct data_rule *r = p;
@@ -38,7 +66,7 @@ static void free_rule(void *p)
         placement_forget(r);
         rule_free(r->rule);
         close_sinks(r);
-        arena_fini(&r->reading);
+        end_reading(r, true);
         arena_fini(&r->arena);
         mem_free(r->id);
         mem_free(r->text);
@@ -95,26 +123,10 @@ struct json *data_rule_json(const struct data_rule *r, struct arena *a)
     return json_parse(a, str_of(r->text), NULL, &j, NULL) == 0 ? j : NULL;
 }
 
-/* A rule keeps its text alone: thousands of them wait. r->json is there between these two, of which
- * the outer pair counts. */
-static int begin_reading(struct data_rule *r, bool *ret_outer, struct err *err)
-{
-    *ret_outer = !r->json;
-    return r->json ? 0 : json_parse(&r->reading, str_of(r->text), NULL, &r->json, err);
-}
-
-static void end_reading(struct data_rule *r, bool outer)
-{
-    if (outer) {
-        arena_fini(&r->reading);
-        r->json = NULL;
-    }
-}
-
 /* Reads the text into r: everything but the plan. */
 static int read_rule(struct data_rule *r, struct str text, struct str name, struct err *err)
 {
-    int rc = json_parse(&r->reading, text, NULL, &r->json, err);
+    int rc = read_text(r, text, err);
     if (rc < 0) {
         return err_wrap(err, rc, "parse rule");
     }
@@ -144,7 +156,7 @@ static struct str scope_of(const char *id)
 int data_rule_read_options(struct data_rule *r, struct rule_options *ret, struct err *err)
 {
     int rc = data_rule_options(json_get(r->json, "options"), ret, err);
-    ret->scope = arena_str(&r->reading, scope_of(r->id));
+    ret->scope = arena_str(r->reading, scope_of(r->id));
     return rc;
 }
 
@@ -178,7 +190,6 @@ static struct data_rule *rule_object(struct data *d)
     struct data_rule *r = mem_zalloc(sizeof(*r));
     if (r) {
         r->data = d;
-        arena_init(&r->reading, 0);
         arena_init_small(&r->arena, 0);
         checkpoint_init(r);
     }
@@ -220,7 +231,7 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
         rc = err_set(err, -E_EXISTS, "rule %s already exists", r->id);
     }
     if (old && rc == 0) { /* it must plan before the old one is given up */
-        rc = check_rule(d, text, scope_of(r->id), &r->reading, NULL, err);
+        rc = check_rule(d, text, scope_of(r->id), r->reading, NULL, err);
     }
     if (old && rc == 0) {
         placement_hold(old);
@@ -279,7 +290,7 @@ static int open_sinks(struct data_rule *r, struct err *err)
     }
     JSON_FOR_EACH (action, actions) {
         JSON_FOR_EACH_MEMBER (m, action) {
-            struct json *one = json_object(&r->reading);
+            struct json *one = json_object(r->reading);
             json_set_n(one, str_n(m->key, m->key_n), m->value);
             int rc = sink_open(r->data, r->id, i++, one,
                                (unsigned)json_path_i64(r->json, "options.qos", 0),

@@ -51,8 +51,8 @@ struct frame {
     bool dirty;        /* appended since the last sync */
     unsigned failures; /* in a row */
     struct io_task pump;
-    struct io_timer retry, linger, space;
-    struct io_timer grace;
+    struct io_timer retry;
+    struct io_timer *linger, *space, *grace; /* NULL until they are first used: few sinks do */
     void (*flushed)(void *arg);
     void *flushed_arg;
 };
@@ -82,6 +82,52 @@ static void trouble(struct sink *s, const char *why)
     }
 }
 
+/* ---- timers ---- */
+
+/* Without memory for it, it is due now. */
+static void start_timer(struct frame *f, struct io_timer **t, void (*fn)(void *arg), int64_t ms)
+{
+    if (!*t) {
+        *t = mem_zalloc(sizeof(**t));
+        if (!*t) {
+            fn(f);
+            return;
+        }
+        io_timer_init(f->sink->loop, *t, fn, f);
+    }
+    io_timer_start(*t, ms, 0);
+}
+
+static void stop_timer(struct io_timer *t)
+{
+    if (t) {
+        io_timer_stop(t);
+    }
+}
+
+static void free_timer(struct io_timer *t)
+{
+    stop_timer(t);
+    mem_free(t);
+}
+
+static void on_space(void *arg)
+{
+    struct frame *f = arg;
+    loop_defer(f->sink->loop, &f->pump);
+}
+
+static void on_linger(void *arg);
+
+static void on_grace(void *arg)
+{
+    struct frame *f = arg;
+    void (*fn)(void *) = TAKE_PTR(f->flushed);
+    if (fn) {
+        fn(f->flushed_arg);
+    }
+}
+
 /* ---- what waits ---- */
 
 /* With a log, what is on the disk is safe; what cannot be delivered now waits for the next start.
@@ -95,7 +141,7 @@ static void look_flushed(struct frame *f)
 {
     if (f->flushed && idle(f)) {
         void (*fn)(void *) = TAKE_PTR(f->flushed);
-        io_timer_stop(&f->grace);
+        stop_timer(f->grace);
         fn(f->flushed_arg);
     }
 }
@@ -135,8 +181,8 @@ static void keep(struct frame *f, struct sink_item *it)
     int rc = f->held.n > 0 ? -E_NOSPACE : append(f, it);
     if (rc < 0 && rc != -E_TOOBIG && !full(f, &f->held)) {
         sink_queue_push(&f->held, it);
-        if (!io_timer_active(&f->space)) {
-            io_timer_start(&f->space, SPACE_MS, 0);
+        if (!f->space || !io_timer_active(f->space)) {
+            start_timer(f, &f->space, on_space, SPACE_MS);
         }
         return;
     }
@@ -149,7 +195,7 @@ static void keep_held(struct frame *f)
     struct sink_item *it;
     while ((it = sink_queue_oldest_idle(&f->held))) {
         if (append(f, it) < 0) {
-            io_timer_start(&f->space, SPACE_MS, 0);
+            start_timer(f, &f->space, on_space, SPACE_MS);
             return;
         }
         sink_queue_remove(&f->held, it);
@@ -204,9 +250,9 @@ static void on_ready(void *arg, struct sink_item *it)
 static void set_linger(struct frame *f, int64_t ms)
 {
     if (ms > 0) {
-        io_timer_start(&f->linger, ms, 0);
+        start_timer(f, &f->linger, on_linger, ms);
     } else {
-        io_timer_stop(&f->linger);
+        stop_timer(f->linger);
     }
 }
 
@@ -331,12 +377,6 @@ static void on_pump(void *arg)
     look_flushed(f); /* who waited may close the sink */
 }
 
-static void on_space(void *arg)
-{
-    struct frame *f = arg;
-    loop_defer(f->sink->loop, &f->pump);
-}
-
 static void on_retry(void *arg)
 {
     struct frame *f = arg;
@@ -390,15 +430,6 @@ static void on_linger(void *arg)
     shard_release(f->shard);
 }
 
-static void on_grace(void *arg)
-{
-    struct frame *f = arg;
-    void (*fn)(void *) = TAKE_PTR(f->flushed);
-    if (fn) {
-        fn(f->flushed_arg);
-    }
-}
-
 static int on_note(void *arg, struct buf *out, struct err *err)
 {
     struct sink *s = arg;
@@ -449,9 +480,9 @@ static void free_sink(struct sink *s)
     if (f) {
         io_task_cancel(&f->pump);
         io_timer_stop(&f->retry);
-        io_timer_stop(&f->linger);
-        io_timer_stop(&f->grace);
-        io_timer_stop(&f->space);
+        free_timer(f->linger);
+        free_timer(f->grace);
+        free_timer(f->space);
         sink_encoder_free(f->encoder);
         sink_queue_clear(&f->queue);
         sink_queue_clear(&f->held);
@@ -480,13 +511,10 @@ static int make_frame(struct sink *s, unsigned qos, struct err *err)
     sink_queue_init(&f->held);
     io_task_init(&f->pump, on_pump, f);
     io_timer_init(s->loop, &f->retry, on_retry, f);
-    io_timer_init(s->loop, &f->linger, on_linger, f);
-    io_timer_init(s->loop, &f->grace, on_grace, f);
-    io_timer_init(s->loop, &f->space, on_space, f);
     int rc = read_conf(s, f, err);
     return rc < 0 ? rc
-                  : sink_encoder_new(s->data, s->conf, s->ops->values, on_ready, f, on_linger_wanted, &f->encoder,
-                                     err);
+                  : sink_encoder_new(s->data, s->conf, s->ops->values, on_ready, f,
+                                     on_linger_wanted, &f->encoder, err);
 }
 
 int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule, uint32_t index,
@@ -500,9 +528,9 @@ int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule,
     s->data = d;
     s->loop = d->loop;
     s->index = index;
-    arena_init_small(&s->arena, 0);
+    arena_init_sized(&s->arena, 0, 64);
     s->rule = arena_strdup(&s->arena, rule);
-    s->conf = conf ? json_clone(&s->arena, conf) : json_object(&s->arena);
+    s->conf = ops->reads_conf ? json_clone(&s->arena, conf) : conf;
     int rc =
         arena_failed(&s->arena) ? err_sys(err, -E_NOMEM, "open a sink") : make_frame(s, qos, err);
     rc = rc < 0 ? rc : ops->open(s, err);
@@ -513,6 +541,7 @@ int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule,
     }
     struct frame *f = s->frame;
     f->open = true;
+    s->conf = ops->reads_conf ? s->conf : NULL;
     loop_defer(s->loop, &f->pump); /* what a log holds from before */
     *ret = s;
     return 0;
@@ -535,8 +564,11 @@ void sink_close(struct sink *s)
 {
     if (s) {
         struct frame *f = s->frame;
-        f->open = false;
         sink_encoder_flush(f->encoder);
+        if (!f->log) {
+            send_next(f); /* what came from a shard in this very tick */
+        }
+        f->open = false;
         s->ops->close(s);
         if (f->log) {
             sink_log_notes(f->log, NULL, NULL); /* the last one stays */
@@ -552,7 +584,7 @@ void sink_flush(struct sink *s, int64_t grace_ms, void (*done)(void *arg), void 
     sink_encoder_flush(f->encoder);
     f->flushed = done;
     f->flushed_arg = arg;
-    io_timer_start(&f->grace, MAX_OF(grace_ms, 1), 0);
+    start_timer(f, &f->grace, on_grace, MAX_OF(grace_ms, 1));
     loop_defer(s->loop, &f->pump);
 }
 

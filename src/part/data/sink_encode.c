@@ -14,7 +14,7 @@ struct sink_encoder {
     sink_ready_fn *ready;
     void *arg;
     sink_linger_fn *linger;
-    bool lingers; /* the caller was asked to flush */
+    bool lingers;           /* the caller was asked to flush */
     struct encoder *format; /* NULL: JSON, before the first message */
     struct template *template;
     bool values, send_single, omit_empty, json;
@@ -27,7 +27,7 @@ struct sink_encoder {
     int64_t linger_ms;
     struct value *rows;
     uint32_t n_rows, cap_rows;
-    struct arena rows_arena;
+    struct arena *rows_arena; /* NULL until a row lingers */
     struct arena arena;
 };
 
@@ -211,12 +211,19 @@ void sink_encoder_flush(struct sink_encoder *e)
         struct value all = {.type = VALUE_ARRAY, .n = e->n_rows, .items = e->rows};
         e->n_rows = 0;
         (void)send_value(e, &all, NULL); /* a failure was told by the first row that met it */
-        arena_clear(&e->rows_arena);
+        arena_clear(e->rows_arena);
     }
 }
 
 static int gather(struct sink_encoder *e, const struct value *row, struct err *err)
 {
+    if (!e->rows_arena) {
+        e->rows_arena = mem_alloc(sizeof(*e->rows_arena));
+        if (!e->rows_arena) {
+            return err_sys(err, -E_NOMEM, "gather rows");
+        }
+        arena_init_small(e->rows_arena, 0);
+    }
     if (e->n_rows == e->cap_rows) {
         uint32_t cap = MAX_OF(64u, e->cap_rows * 2);
         struct value *rows = mem_realloc(e->rows, cap * sizeof(*rows));
@@ -226,8 +233,8 @@ static int gather(struct sink_encoder *e, const struct value *row, struct err *e
         e->rows = rows;
         e->cap_rows = cap;
     }
-    e->rows[e->n_rows++] = value_copy(&e->rows_arena, row);
-    if (arena_failed(&e->rows_arena)) { /* too large to wait: what is there goes now */
+    e->rows[e->n_rows++] = value_copy(e->rows_arena, row);
+    if (arena_failed(e->rows_arena)) { /* too large to wait: what is there goes now */
         e->n_rows--;
         sink_encoder_flush(e);
         return send_value(e, row, err);
@@ -406,7 +413,6 @@ int sink_encoder_new(struct data *d, const struct json *conf, bool values, sink_
     e->linger = linger;
     e->values = values;
     arena_init_sized(&e->arena, 0, 64);
-    arena_init_small(&e->rows_arena, 0);
     int rc = read_conf(e, d, conf, err);
     if (rc == 0 && arena_failed(&e->arena)) {
         rc = err_sys(err, -E_NOMEM, "open a sink");
@@ -424,7 +430,10 @@ void sink_encoder_free(struct sink_encoder *e)
     if (e) {
         encoder_free(e->format);
         template_free(e->template);
-        arena_fini(&e->rows_arena);
+        if (e->rows_arena) {
+            arena_fini(e->rows_arena);
+            mem_free(e->rows_arena);
+        }
         arena_fini(&e->arena);
         mem_free(e->rows);
         mem_free(e);

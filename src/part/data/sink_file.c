@@ -4,12 +4,17 @@
  * array (json). A file is closed and a new one begun by size, count or age (rollingSize bytes,
  * rollingCount messages, rollingInterval ms), named with the time by rollingNamePattern (prefix,
  * suffix, none).
+ *
+ * With a cache (sink.h) each message is in the files exactly once: beside what is acknowledged the
+ * queue notes how long the file was then, "BYTES MESSAGES INODE PATH", and after a crash the file
+ * is cut back to that before the rest is sent again. A new file is noted before its first message.
  */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "sink.h"
 
@@ -21,6 +26,8 @@ struct file {
     int fd;
     char *path; /* of the open file; heap */
     uint64_t bytes, messages;
+    uint64_t inode;
+    bool noted; /* what is acknowledged stands with a note of this file */
     struct wall opened;
     int64_t roll_bytes, roll_count, roll_ms;
     const char *pattern;
@@ -46,10 +53,75 @@ static int open_now(struct file *f, struct err *err)
         return err_sys(err, code, "open '%s'", f->path ? f->path : path);
     }
     f->bytes = (uint64_t)st.st_size;
+    f->inode = (uint64_t)st.st_ino;
     f->messages = 0;
+    f->noted = false;
     f->opened = wall_now();
     return 0;
 }
+
+/* ---- the note ---- */
+
+static int file_note(struct sink *s, struct buf *out, struct err *err)
+{
+    struct file *f = (struct file *)s;
+    if (f->fd < 0) { /* between two files: the next is noted when it is there */
+        return buf_puts(out, sink_note(s));
+    }
+    if (fdatasync(f->fd) < 0) {
+        return err_sys(err, -errno, "sync '%s'", f->path);
+    }
+    f->noted = true;
+    return buf_printf(out, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %s", f->bytes, f->messages,
+                      f->inode, f->path);
+}
+
+static bool take_number(struct str *text, uint64_t *ret)
+{
+    struct str word;
+    return str_cut(*text, ' ', &word, text) && str_u64(word, ret) == 0;
+}
+
+/* Whether a path can be that of a file that this sink made. */
+static bool is_mine(const struct file *f, struct str path)
+{
+    const char *own = json_cstr(json_get(f->sink.conf, "path"), "");
+    const char *slash = strrchr(own, '/');
+    return str_is(path, own) ||
+           ((f->roll_bytes || f->roll_count || f->roll_ms) &&
+            (str_starts(path, own) || str_ends(path, slash ? slash + 1 : own)));
+}
+
+/* Takes up the file where the queue's note left it; false: it is another file now, or none. */
+static bool resume(struct file *f)
+{
+    uint64_t bytes, messages, inode;
+    struct str text = str_of(sink_note(&f->sink));
+    struct stat st;
+    if (!take_number(&text, &bytes) || !take_number(&text, &messages) ||
+        !take_number(&text, &inode) || !is_mine(f, text)) {
+        return false;
+    }
+    f->path = mem_strndup(text.p, text.n);
+    f->fd = f->path ? open(f->path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+    bool same = f->fd >= 0 && fstat(f->fd, &st) == 0 && (uint64_t)st.st_ino == inode &&
+                (uint64_t)st.st_size >= bytes && ftruncate(f->fd, (off_t)bytes) == 0;
+    if (!same) {
+        log_warn("rule %s: file '" STR_FMT "' was replaced, cut or removed: it goes on as it is",
+                 f->sink.rule, STR_ARG(text));
+        (void)(f->fd >= 0 ? close(f->fd) : 0);
+        f->fd = -EBADF;
+        return false;
+    }
+    f->bytes = bytes;
+    f->messages = messages;
+    f->inode = inode;
+    f->noted = true;
+    f->opened = wall_now();
+    return true;
+}
+
+/* ---- life ---- */
 
 static void close_now(struct file *f)
 {
@@ -84,12 +156,13 @@ static int file_open(struct sink *s, struct err *err)
     if (f->roll_bytes < 0 || f->roll_count < 0 || f->roll_ms < 0) {
         return err_set(err, -E_INVAL, "rollingSize, rollingCount, rollingInterval: not below 0");
     }
-    return open_now(f, err);
+    return resume(f) ? 0 : open_now(f, err);
 }
 
 static void file_close(struct sink *s)
 {
     struct file *f = (struct file *)s;
+    (void)sink_settle(s, NULL); /* before a list is closed; else the tail is written again */
     close_now(f);
     mem_free(f->path);
 }
@@ -132,6 +205,9 @@ static void file_send(struct sink *s, const struct sink_message *m)
     if (f->fd < 0) {
         rc = open_now(f, &err);
     }
+    if (rc == 0 && !f->noted) {
+        rc = sink_settle(s, &err);
+    }
     if (rc == 0) {
         bool json = f->type == FILE_JSON;
         bool first = f->messages == 0;
@@ -147,6 +223,8 @@ static void file_send(struct sink *s, const struct sink_message *m)
 
 const struct sink_ops sink_file = {.type = "file",
                                    .size = sizeof(struct file),
+                                   .reads_conf = true,
                                    .open = file_open,
                                    .close = file_close,
-                                   .send = file_send};
+                                   .send = file_send,
+                                   .note = file_note};

@@ -535,5 +535,6 @@ void sink_log_stats(const struct sink_log *l, struct sink_log_stats *ret)
                                    .next = l->next,
                                    .bytes = l->bytes,
                                    .dropped = l->dropped,
-                                   .damaged = l->damaged};
+                                   .damaged = l->damaged,
+                                   .epoch = l->epoch};
 }

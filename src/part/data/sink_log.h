@@ -48,7 +48,7 @@ struct sink_log_stats {
     uint64_t first, next;      /* sequences: oldest that is not acknowledged; of the next append */
     uint64_t bytes;            /* on disk */
     uint64_t dropped, damaged; /* messages */
-    uint64_t epoch;            /* of the folder: random, below 2^63 */
+    uint64_t epoch;            /* of the folder: random, below 2^53: whole in JSON */
 };
 
 /* Text that is to stand beside what is acknowledged, appended to out (no line feed, below 3,900

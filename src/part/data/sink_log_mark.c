@@ -81,7 +81,7 @@ static int make_mark(struct sink_log *l, struct err *err)
 {
     uint64_t epoch;
     random_bytes(&epoch, sizeof(epoch));
-    l->epoch = (epoch >> 1) | 1;
+    l->epoch = (epoch >> 11) | 1;
     l->note = mem_strdup("");
     int rc = l->note ? 0 : err_sys(err, -E_NOMEM, "open '%s'", l->folder);
     rc = rc < 0 ? rc : write_slot(l, 1, STR_LIT(""), err);

@@ -24,9 +24,12 @@ static int mqtt_sink_open(struct sink *s, struct err *err)
     struct mqtt *m = (struct mqtt *)s;
     struct mqtt_config cfg;
     int64_t qos = json_i64(json_get(s->conf, "qos"), 0);
-    m->topic = json_cstr(json_get(s->conf, "topic"), "");
+    m->topic = arena_strdup(&s->arena, json_cstr(json_get(s->conf, "topic"), ""));
     m->qos = (uint8_t)qos;
     m->retained = json_true(json_get(s->conf, "retained"), false);
+    if (!m->topic) {
+        return err_sys(err, -E_NOMEM, "open a sink");
+    }
     if (*m->topic == '\0' || strpbrk(m->topic, "+#")) {
         return err_set(err, -E_INVAL, "topic: a topic without wildcards is required");
     }

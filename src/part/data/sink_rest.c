@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The REST sink: each message is the body of a request (url, method, bodyType, headers, timeout).
- * An answer of 5xx, 408 or 429 and a broken connection are tried again; other refusals are not.
+ * With a cache it carries the header Idempotency-Key (sink_key()), the same at every repetition,
+ * unless the action names one itself. An answer of 5xx, 408 or 429 and a broken connection are
+ * tried again; other refusals are not.
  */
 #include <stdio.h>
 
@@ -11,12 +13,14 @@
 
 #define ANSWER_MAX ((size_t)64 << 10)
 #define WINDOW 1
+#define KEY_MAX 512
 
 struct rest {
     struct sink sink;
     struct endpoint peer;
     struct http_header *headers;
-    size_t n_headers;
+    size_t n_headers; /* one more is allocated: the key */
+    bool own_key;
     const char *method;
     int64_t timeout_ms;
     struct http_fetch *fetch;
@@ -51,7 +55,7 @@ static int rest_open(struct sink *s, struct err *err)
     }
     int rc = endpoint_open(s->loop, &s->arena, s->conf, &r->peer, err);
     r->headers =
-        rc < 0 ? NULL : arena_alloc(&s->arena, (r->peer.n_headers + 1) * sizeof(*r->headers));
+        rc < 0 ? NULL : arena_alloc(&s->arena, (r->peer.n_headers + 2) * sizeof(*r->headers));
     if (rc == 0 && !r->headers) {
         rc = err_sys(err, -E_NOMEM, "open a sink");
     }
@@ -61,6 +65,7 @@ static int rest_open(struct sink *s, struct err *err)
     bool own = *type == '\0';
     for (size_t i = 0; i < r->peer.n_headers; i++) {
         own |= str_is(r->peer.headers[i].name, "content-type");
+        r->own_key |= str_iis(r->peer.headers[i].name, "idempotency-key");
         r->headers[r->n_headers++] = r->peer.headers[i];
     }
     if (!own) {
@@ -99,10 +104,15 @@ static void on_answer(void *arg, int code, const struct http_response *resp, str
 static void rest_send(struct sink *s, const struct sink_message *m)
 {
     struct rest *r = (struct rest *)s;
+    char key[KEY_MAX];
+    size_t n = r->n_headers;
+    if (!r->own_key && sink_key(s, m->sequence, key, sizeof(key))) {
+        r->headers[n++] = (struct http_header){STR_LIT("idempotency-key"), str_of(key)};
+    }
     const struct http_call_request req = {.method = r->method,
                                           .path = r->peer.path,
                                           .headers = r->headers,
-                                          .n_headers = r->n_headers,
+                                          .n_headers = n,
                                           .body = m->bytes,
                                           .timeout_ms = r->timeout_ms};
     r->sequence = m->sequence;
@@ -115,6 +125,7 @@ static void rest_send(struct sink *s, const struct sink_message *m)
 const struct sink_ops sink_rest = {.type = "rest",
                                    .size = sizeof(struct rest),
                                    .window = WINDOW,
+                                   .reads_conf = true,
                                    .open = rest_open,
                                    .close = rest_close,
                                    .send = rest_send};

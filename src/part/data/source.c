@@ -13,6 +13,8 @@
 #include "codec/yaml.h"
 #include "data_private.h"
 #include "io/file.h"
+#include "placement.h"
+#include "replay.h"
 #include "stream/sql/sql.h"
 
 #define CONF_FILE_MAX ((size_t)1 << 20)
@@ -164,6 +166,18 @@ void source_close(struct source *s)
 
 /* ---- events ---- */
 
+static bool on_shards(const struct source *s)
+{
+    const struct data_stream *ds = s->data->n_shards > 0 ? engine_stream_data(s->stream) : NULL;
+    return ds && ds->shards > 0;
+}
+
+bool source_ready(struct source *s)
+{
+    s->waits = on_shards(s) && !placement_room(engine_stream_data(s->stream));
+    return !s->waits;
+}
+
 void source_deliver(struct source *s, const struct payload *payloads, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -171,9 +185,15 @@ void source_deliver(struct source *s, const struct payload *payloads, uint32_t n
     }
     s->events += n;
     data_turn(s->data);
-    if (engine_push(s->data->engine, s->stream, payloads, n) < 0) {
-        s->errors += n;
-        log_warn("stream %s: out of memory, %u events dropped", s->name, n);
+    for (uint32_t at = 0, part; at < n; at += part) {
+        part = replay_part(s, at, n - at);
+        if (on_shards(s)) {
+            placement_deliver(s, engine_stream_data(s->stream), payloads + at, part);
+        }
+        if (engine_push(s->data->engine, s->stream, payloads + at, part) < 0) {
+            s->errors += part;
+            log_warn("stream %s: out of memory, %u events dropped", s->name, part);
+        }
     }
     data_turn(s->data);
 }
@@ -189,6 +209,10 @@ void source_deliver_values(struct source *s, const struct value *events, const s
         for (uint32_t i = 0; i < part; i++) {
             arrival[i] = engine_now(s->data->engine);
         }
+        if (on_shards(s)) {
+            placement_deliver_values(s, engine_stream_data(s->stream), events + at,
+                                     meta ? meta + at : NULL, part);
+        }
         if (engine_push_values(s->data->engine, s->stream, events + at, meta ? meta + at : NULL,
                                arrival, part) < 0) {
             s->errors += part;
@@ -196,6 +220,21 @@ void source_deliver_values(struct source *s, const struct value *events, const s
         }
     }
     data_turn(s->data);
+}
+
+int source_place_compare(const struct source_place *a, const struct source_place *b)
+{
+    int files = strcmp(a->file, b->file);
+    return a->round != b->round   ? (a->round < b->round ? -1 : 1)
+           : files != 0           ? files
+           : a->event != b->event ? (a->event < b->event ? -1 : 1)
+                                  : 0;
+}
+
+bool source_congested(const struct source *s)
+{
+    const struct data_stream *ds = engine_stream_data(s->stream);
+    return ds && ds->keepers > 0 && replay_congested(ds);
 }
 
 void source_told(struct source *s, bool connected, const char *why)

@@ -16,8 +16,20 @@
 
 #define SOURCE_BURST 4096
 
+struct buf;
 struct data;
+struct sink_log;
 struct source;
+
+/* Where a source is: the event that comes next. Places of one source are ordered by round, file,
+ * event; byte and identity belong to that. */
+struct source_place {
+    uint64_t round;    /* of a file that is read in a loop */
+    char file[256];    /* in a folder; else "" */
+    uint64_t event;    /* how many came before it */
+    uint64_t byte;     /* of the file */
+    uint64_t identity; /* of the file or of the queue: a place in another one means nothing */
+};
 
 struct source_ops {
     const char *type; /* of TYPE = "...", lower case */
@@ -26,9 +38,16 @@ struct source_ops {
      * with a jittered back-off by the source itself. -E_INVAL: the options are wrong. */
     int (*open)(struct source *s, struct err *err);
     void (*close)(struct source *s); /* no delivery afterwards; frees what open() took */
-    /* Rewindable sources alone (file): the next event is number `offset` since the source's begin.
-     * Called before the first delivery. */
-    int (*seek)(struct source *s, uint64_t offset, struct err *err);
+    /* Sources that can go back (file), else all four are NULL; see replay.h. */
+    void (*place)(const struct source *s, struct source_place *ret);
+    /* -E_NOENT with the reason: a place that it had (before a restart) is gone. */
+    int (*check)(struct source *s, const struct source_place *p, struct err *err);
+    /* Goes on from a place that it has: before the first delivery or between two. */
+    void (*seek)(struct source *s, const struct source_place *to);
+    /* Nobody comes back before this place: what was read there may be given up. */
+    void (*covered)(struct source *s, const struct source_place *upto);
+    /* There is room again, after source_ready() said no. NULL: the kind cannot wait. */
+    void (*resume)(struct source *s);
 };
 
 struct source {
@@ -42,13 +61,22 @@ struct source {
     struct json *conf; /* options: WITH (...) in lower case over the configuration of CONF_KEY, with
                           EXTRA merged in; lives as long as the source */
     uint64_t events, bytes, errors;
+    uint64_t dropped; /* that found no room with a thread of rules, once for each thread */
     bool connected;
+    bool waits; /* for resume() */
     char *trouble;      /* why it is not connected; heap; NULL */
     struct arena arena; /* of conf */
 };
 
 /* Alphabetical; NULL when there is no such kind. */
 const struct source_ops *source_find(struct str type);
+/* < 0, 0, > 0: a comes before b, ... */
+int source_place_compare(const struct source_place *a, const struct source_place *b);
+/* Whether rules that read it with qos > 0 have to wait; such a source looks again soon. */
+bool source_congested(const struct source *s);
+/* Whether the threads of rules have room: a kind that can wait asks before each delivery (at most
+ * 256 events) and, when the answer is no, goes on in ops->resume. */
+bool source_ready(struct source *s);
 /* Opens a source for a stream. *ret only on success; err names the stream and the kind. */
 int source_open(struct data *d, struct engine_stream *stream, struct source **ret, struct err *err);
 void source_close(struct source *s); /* NULL is fine */

@@ -9,7 +9,11 @@
  *   replay    name of a field with the time in ms: events come at the pace at which they were made
  *   speed     of replay: 10 = ten times faster
  *   loop      again from the start when all is read
- *   actionAfterRead  0 keep, 1 remove, 2 move to the folder moveTo
+ *   actionAfterRead  0 keep, 1 remove, 2 move to the folder moveTo; where rules read it with qos >
+ * 0 when the checkpoints of all of them are behind the file
+ *
+ * It can go back (source_ops.seek): a place is a file of the folder, known by its inode, and a byte
+ * in it. Rules with qos > 0 whose sinks cannot take more hold it up.
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -23,7 +27,15 @@
 #define FILE_MAX ((size_t)1 << 30)
 #define FILES_MAX 100000
 
+#define CONGESTED_MS 20
+
 enum file_type { FILE_JSON, FILE_LINES, FILE_CSV };
+
+struct finished { /* a file that is read, and waits to be covered */
+    struct list link;
+    char *name;
+    struct source_place end;
+};
 
 struct file {
     struct source source;
@@ -41,7 +53,8 @@ struct file {
     bool replaying, loop, done;
     int64_t after_read;
     const char *move_to;
-    uint64_t skip; /* events to pass over: seek() */
+    struct source_place here;
+    struct list finished;
     struct io_timer timer;
     struct io_task task;
 };
@@ -57,19 +70,46 @@ static void go_on(struct file *f, int64_t ms)
 
 /* ---- files ---- */
 
-static void finish_file(struct file *f)
+static void put_away(const struct file *f, const char *name)
 {
     char target[4096];
-    mem_free(TAKE_PTR(f->text));
-    if (f->name && f->after_read == 1) {
-        (void)unlink(f->name); /* one that stays is read again after a restart */
-    } else if (f->name && f->after_read == 2) {
-        struct str base = str_of(f->name);
+    if (f->after_read == 1) {
+        (void)unlink(name); /* one that stays is read again after a restart */
+    } else if (f->after_read == 2) {
+        struct str base = str_of(name);
         (void)str_rcut(base, '/', NULL, &base);
         (void)snprintf(target, sizeof(target), "%s/" STR_FMT, f->move_to, STR_ARG(base));
-        (void)rename(f->name, target); /* as above */
+        (void)rename(name, target); /* as above */
+    }
+}
+
+static void free_finished(struct finished *e)
+{
+    list_del(&e->link);
+    mem_free(e->name);
+    mem_free(e);
+}
+
+static void finish_file(struct file *f)
+{
+    const struct data_stream *ds = engine_stream_data(f->source.stream);
+    bool wait = f->name && f->after_read != 0 && ds && ds->keepers > 0;
+    struct finished *e = wait ? mem_zalloc(sizeof(*e)) : NULL;
+    mem_free(TAKE_PTR(f->text));
+    if (e) {
+        e->name = TAKE_PTR(f->name);
+        e->end = f->here;
+        list_push_back(&f->finished, &e->link);
+    } else if (f->name && !wait) { /* without memory it stays, and is read again */
+        put_away(f, f->name);
     }
     mem_free(TAKE_PTR(f->name));
+}
+
+static uint64_t identity_of(const char *name)
+{
+    struct stat st;
+    return stat(name, &st) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
 /* 1 = a file is open, 0 = there is none left. */
@@ -92,6 +132,11 @@ static int next_file(struct file *f, struct err *err)
         return next_file(f, err); /* as often as there are names */
     }
     f->at = 0;
+    f->here.event = f->here.byte = 0;
+    f->here.identity = identity_of(f->name);
+    if (f->names) {
+        (void)cstr_copy(f->here.file, sizeof(f->here.file), f->names[f->next_name - 1]); /* fits */
+    }
     int rc = file_read(f->name, FILE_MAX, &f->text, &f->n, err);
     return rc < 0 ? rc : 1;
 }
@@ -165,6 +210,8 @@ static void end_or_again(struct file *f)
     int rc = next_file(f, &err);
     if (rc == 0 && f->loop) {
         f->replaying = false;
+        f->here.round++;
+        f->here.file[0] = '\0';
         rc = start_over(f, &err);
         rc = rc < 0 ? rc : next_file(f, &err);
     }
@@ -179,6 +226,15 @@ static void end_or_again(struct file *f)
     }
 }
 
+static void deliver(struct file *f, const struct payload *payloads, uint32_t n)
+{
+    if (n > 0) {
+        source_deliver(&f->source, payloads, n);
+        f->here.event += n;
+        f->here.byte = f->at;
+    }
+}
+
 /* One event each `interval`, or as many as a turn of the loop may take. */
 static void step(struct file *f)
 {
@@ -189,6 +245,13 @@ static void step(struct file *f)
         end_or_again(f);
         return;
     }
+    if (source_congested(&f->source)) {
+        go_on(f, CONGESTED_MS);
+        return;
+    }
+    if (!source_ready(&f->source)) {
+        return; /* until file_resume() */
+    }
     struct value meta = meta_of(f, &member);
     size_t before = f->at;
     struct str event;
@@ -196,22 +259,14 @@ static void step(struct file *f)
         int64_t wait = f->replay ? due_in(f, event) : 0;
         if (wait > 0) {
             f->at = before; /* this one comes later */
-            if (n > 0) {
-                source_deliver(&f->source, payloads, n);
-            }
+            deliver(f, payloads, n);
             go_on(f, wait);
             return;
         }
         before = f->at;
-        if (f->skip > 0) {
-            f->skip--;
-            continue;
-        }
         payloads[n++] = (struct payload){.bytes = event, .arrival_us = wall_now().us, .meta = meta};
     }
-    if (n > 0) {
-        source_deliver(&f->source, payloads, n);
-    }
+    deliver(f, payloads, n);
     if (f->at >= f->n) {
         end_or_again(f);
     } else {
@@ -263,11 +318,15 @@ static void file_close(struct source *s)
     mem_free(TAKE_PTR(f->name));
     mem_free(TAKE_PTR(f->names));
     mem_free(TAKE_PTR(f->path));
+    LIST_FOR_EACH_SAFE (l, &f->finished) {
+        free_finished(CONTAINER_OF(l, struct finished, link));
+    }
 }
 
 static int file_open(struct source *s, struct err *err)
 {
     struct file *f = (struct file *)s;
+    list_init(&f->finished);
     io_timer_init(s->loop, &f->timer, on_step, f);
     io_task_init(&f->task, on_step, f);
     int rc = read_conf(f, err);
@@ -284,15 +343,86 @@ static int file_open(struct source *s, struct err *err)
     return 0;
 }
 
-static int file_seek(struct source *s, uint64_t offset, struct err *err)
+/* ---- going back ---- */
+
+static void file_place(const struct source *s, struct source_place *ret)
 {
-    (void)err;
-    ((struct file *)s)->skip = offset;
+    *ret = ((const struct file *)s)->here;
+}
+
+/* The first name that is not below; n_names = none. */
+static size_t name_from(const struct file *f, const char *file)
+{
+    size_t i = 0;
+    while (i < f->n_names && strcmp(f->names[i], file) < 0) {
+        i++;
+    }
+    return i;
+}
+
+static int file_check(struct source *s, const struct source_place *p, struct err *err)
+{
+    const struct file *f = (const struct file *)s;
+    struct stat st;
+    if (!f->names != (p->file[0] == '\0')) {
+        return err_set(err, -E_NOENT, "'%s' was %s", f->path, f->names ? "a file" : "a folder");
+    }
+    size_t i = f->names ? name_from(f, p->file) : 0;
+    if (f->names && (i == f->n_names || !cstr_eq(f->names[i], p->file))) {
+        return 0; /* that file was put away: the place is the next one's beginning */
+    }
+    CLEANUP(mem_freep)
+    char *name = f->names ? mem_printf("%s/%s", f->path, p->file) : mem_strdup(f->path);
+    if (!name || stat(name, &st) < 0 || (uint64_t)st.st_ino != p->identity ||
+        (uint64_t)st.st_size < p->byte) {
+        return err_set(err, -E_NOENT, "'%s' was replaced or cut", name ? name : f->path);
+    }
     return 0;
+}
+
+static void file_seek(struct source *s, const struct source_place *to)
+{
+    struct file *f = (struct file *)s;
+    struct err err;
+    mem_free(TAKE_PTR(f->text));
+    mem_free(TAKE_PTR(f->name));
+    f->next_name = f->names ? name_from(f, to->file) : 0;
+    int rc = next_file(f, &err);
+    if (rc == 1 && (!f->names || cstr_eq(f->here.file, to->file))) {
+        f->at = MIN_OF((size_t)to->byte, f->n);
+        f->here = *to;
+    }
+    f->here.round = to->round;
+    f->replaying = false;
+    if (rc < 0) {
+        source_told(s, false, err.text);
+    }
+    go_on(f, f->interval_ms);
+}
+
+static void file_resume(struct source *s)
+{
+    go_on((struct file *)s, 0);
+}
+
+static void file_covered(struct source *s, const struct source_place *upto)
+{
+    struct file *f = (struct file *)s;
+    LIST_FOR_EACH_SAFE (l, &f->finished) {
+        struct finished *e = CONTAINER_OF(l, struct finished, link);
+        if (source_place_compare(&e->end, upto) <= 0) {
+            put_away(f, e->name);
+            free_finished(e);
+        }
+    }
 }
 
 const struct source_ops source_file = {.type = "file",
                                        .size = sizeof(struct file),
                                        .open = file_open,
                                        .close = file_close,
-                                       .seek = file_seek};
+                                       .place = file_place,
+                                       .check = file_check,
+                                       .seek = file_seek,
+                                       .covered = file_covered,
+                                       .resume = file_resume};

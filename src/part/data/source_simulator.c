@@ -7,6 +7,8 @@
 #include "data_private.h"
 #include "source.h"
 
+#define PART 256u /* events of a delivery */
+
 struct simulator {
     struct source source;
     const struct json *data;
@@ -20,8 +22,8 @@ struct simulator {
 
 static void step(struct simulator *s, uint32_t most)
 {
-    for (uint32_t sent = 0; sent < most && s->at < s->n;) {
-        uint32_t part = MIN_OF(most - sent, s->n - s->at);
+    for (uint32_t sent = 0; sent < most && s->at < s->n && source_ready(&s->source);) {
+        uint32_t part = MIN_OF(MIN_OF(most - sent, s->n - s->at), PART);
         source_deliver_values(&s->source, s->events + s->at, NULL, part);
         sent += part;
         s->at += part;
@@ -44,7 +46,7 @@ static void on_task(void *arg)
 {
     struct simulator *s = arg;
     step(s, SOURCE_BURST);
-    if (s->at < s->n) {
+    if (s->at < s->n && !s->source.waits) {
         loop_defer(s->source.loop, &s->task);
     }
 }
@@ -79,6 +81,14 @@ static int simulator_open(struct source *source, struct err *err)
     return 0;
 }
 
+static void simulator_resume(struct source *source)
+{
+    struct simulator *s = (struct simulator *)source;
+    if (s->interval_ms == 0) { /* else the timer goes on */
+        loop_defer(source->loop, &s->task);
+    }
+}
+
 static void simulator_close(struct source *source)
 {
     struct simulator *s = (struct simulator *)source;
@@ -89,4 +99,5 @@ static void simulator_close(struct source *source)
 const struct source_ops source_simulator = {.type = "simulator",
                                             .size = sizeof(struct simulator),
                                             .open = simulator_open,
-                                            .close = simulator_close};
+                                            .close = simulator_close,
+                                            .resume = simulator_resume};
