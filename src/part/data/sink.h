@@ -64,7 +64,7 @@ struct sink {
     struct data *data;
     struct io_loop *loop;
     const char *rule;
-    uint32_t index;    /* of the action in the rule */
+    uint32_t index;          /* of the action in the rule */
     const struct json *conf; /* the action's object; NULL after open() unless ops->reads_conf */
     uint64_t in, sent, dropped, errors, retries;
     char *trouble; /* why the last message failed; heap; NULL */

@@ -63,7 +63,7 @@ struct source {
     uint64_t events, bytes, errors;
     uint64_t dropped; /* that found no room with a thread of rules, once for each thread */
     bool connected;
-    bool waits; /* for resume() */
+    bool waits;         /* for resume() */
     char *trouble;      /* why it is not connected; heap; NULL */
     struct arena arena; /* of conf */
 };

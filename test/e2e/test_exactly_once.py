@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: `data` is killed at random moments, again and again, and what its sinks got is counted. A seed that
+failed is given again by SEED=..."""
+import contextlib
+import json
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+from machine import until
+from objects import SANITIZED
+from test_data import Server, base, data, file_sink, lines, make  # noqa: F401 (fixtures)
+
+SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
+KILLS = 6 if SANITIZED else 16
+EVENTS = 12000
+WINDOW = "SELECT count(*) AS c, sum(n) AS s, min(n) AS a, max(n) AS z FROM numbers GROUP BY COUNTWINDOW(5)"
+
+
+def numbers(path, count=EVENTS):
+    path.write_text("".join(json.dumps({"n": i}) + "\n" for i in range(count)))
+
+
+def file_stream(data, name, path, **options):
+    conf = {"fileType": "lines", **options}
+    data.ok("POST", "/streams", {"sql": f"CREATE STREAM {name} () WITH (DATASOURCE=\"{path}\", TYPE=\"file\", FORMAT=\"json\", "
+                                        f"EXTRA='{json.dumps(conf)}')"})
+
+
+def windows(count=EVENTS):
+    return [{"c": 5, "s": 5 * i + 10, "a": i, "z": i + 4} for i in range(0, count - 4, 5)]
+
+
+def begun(data, base, rules, **options):
+    """Rules that all read one file from its beginning: they start together, over a file that was empty before."""
+    (base / "in").touch()
+    file_stream(data, "numbers", base / "in")
+    for name, sql, sink in rules:
+        data.rule(name, sql, sink, **options)
+    until("first checkpoints", lambda: all(data.status(name)["checkpoints_total"] for name, _, _ in rules), pause=0.01)
+    data.kill()
+    numbers(base / "in")
+    data.start()
+
+
+def killed_at_random(data, chance, pause, done):
+    """Kills it KILLS times, then lets it come to the end."""
+    for i in range(KILLS):
+        time.sleep(chance.uniform(*pause))
+        data.kill()
+        data.start()
+    until("the end", done, pause=0.05)
+
+
+def test_a_file_through_a_window_into_a_file_is_counted_exactly_once(data, base):
+    print(f"SEED={SEED}")
+    chance = random.Random(SEED)
+    begun(data, base, [("window", WINDOW, file_sink(base / "window")),
+                       ("filter", "SELECT n FROM numbers WHERE n % 3 = 0", file_sink(base / "filter"))],
+          qos=2, checkpointInterval=20)
+    killed_at_random(data, chance, (0.0, 0.12), lambda: len(lines(base / "filter")) >= EVENTS // 3)
+    until("all checkpoints", lambda: len(lines(base / "window")) >= len(windows()), pause=0.05)
+    assert lines(base / "window") == windows()
+    assert lines(base / "filter") == [{"n": i} for i in range(0, EVENTS, 3)]
+
+
+def test_with_qos_1_nothing_is_missing(data, base):
+    print(f"SEED={SEED}")
+    chance = random.Random(SEED + 1)
+    begun(data, base, [("cached", WINDOW, file_sink(base / "cached", enableCache=True)),
+                       ("plain", WINDOW, file_sink(base / "plain"))], qos=1, checkpointInterval=20)
+    killed_at_random(data, chance, (0.0, 0.12), lambda: all(
+        any(line["z"] == windows()[-1]["z"] for line in lines(base / name)) for name in ("cached", "plain")))
+    for name in ("cached", "plain"):
+        got = [tuple(line.items()) for line in lines(base / name)]
+        assert set(got) == {tuple(w.items()) for w in windows()}
+        print(f"{name}: {len(got) - len(set(got))} repetitions of {len(set(got))}")
