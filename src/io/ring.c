@@ -148,7 +148,7 @@ static void publish(struct ring_reader *r)
 /* Where the writer is; what is no position of a record is taken for the last one before it. */
 static uint64_t written_at(struct ring_reader *r)
 {
-    return atomic_load_explicit(&r->theirs->written, memory_order_acquire) & ~(uint64_t)7;
+    return atomic_load(&r->theirs->written) & ~(uint64_t)7;
 }
 
 /* Goes on where the writer says it is; forgets what lies between, without holes. */
@@ -269,8 +269,7 @@ size_t ring_read(struct ring_reader *r, struct str *ret_records, size_t max)
 
 bool ring_sleep(struct ring_reader *r)
 {
-    atomic_store_explicit(&r->mine->asleep, 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store(&r->mine->asleep, 1); /* before `written` is read: see ring_bell() */
     if (r->at == r->end && written_at(r) == r->read) {
         return true;
     }

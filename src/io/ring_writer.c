@@ -93,11 +93,11 @@ static void put_head(struct ring_writer *w, uint64_t at, uint32_t length)
     memcpy(w->data + at % w->capacity, head, sizeof(head));
 }
 
+/* After `written` was stored: of that store with this load here, and the store of `asleep` with the
+ * load of `written` in ring_sleep(), at least one load sees the other side's store. */
 static void ring_bell(struct ring_writer *w)
 {
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&w->theirs->asleep, memory_order_relaxed) &&
-        atomic_exchange(&w->theirs->asleep, 0)) {
+    if (atomic_load(&w->theirs->asleep) && atomic_exchange(&w->theirs->asleep, 0)) {
         uint64_t one = 1;
         (void)!write(w->bell, &one, sizeof(one)); /* full = it rings already */
     }
@@ -126,7 +126,7 @@ int ring_write(struct ring_writer *w, const struct iovec *pieces, size_t n)
         }
     }
     w->written = at + size;
-    atomic_store_explicit(&w->mine->written, w->written, memory_order_release);
+    atomic_store(&w->mine->written, w->written);
     ring_bell(w);
     return 0;
 }
