@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -24,6 +25,8 @@
 #define BACKOFF_MAX_MS 30000
 #define HEALTHY_US ((int64_t)60 * 1000000)
 #define LINGER_MS 5000 /* the last object went: another may come */
+#define END_POLL_MS 20
+#define END_KILL_MS 10000
 #define COMMAND_LINE_MAX ((size_t)64 << 10)
 
 struct data_child {
@@ -99,11 +102,11 @@ static int make_argv(struct data_child *c, const char *argv[ARGS_MAX + 1], struc
 
 /* ---- one that runs already ---- */
 
-/* The process that holds the state; 0: nobody does. */
-static pid_t holder(const struct data_child *c)
+/* The process that holds the state in a folder; 0: nobody does. */
+static pid_t holder(const char *dir)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    CLEANUP(mem_freep) char *path = mem_printf("%s/lock", c->dir);
+    CLEANUP(mem_freep) char *path = mem_printf("%s/lock", dir);
     CLEANUP(fd_closep) int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     return fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
 }
@@ -182,7 +185,7 @@ static int spawn(struct data_child *c, struct err *err)
 static void start(struct data_child *c)
 {
     struct err err;
-    pid_t pid = holder(c);
+    pid_t pid = holder(c->dir);
     c->started = mono_now();
     int rc = pid > 0 ? take_over(c, pid, &err) : spawn(c, &err);
     if (rc < 0) {
@@ -292,7 +295,7 @@ int data_child_new(const struct data_child_opts *opts, struct data_child **ret, 
     for (size_t i = 0; i < PLACED_KINDS; i++) {
         open_watch(c, i);
     }
-    if (wanted(c) || holder(c) > 0) { /* one that is not needed any more is ended */
+    if (wanted(c) || holder(c->dir) > 0) { /* one that is not needed any more is ended */
         start(c);
     }
     loop_defer(opts->loop, &c->look);
@@ -324,4 +327,16 @@ void data_child_free(struct data_child *c)
     mem_free(c->program);
     mem_free(c->dir);
     mem_free(c);
+}
+
+void data_child_end_left(const char *state_dir)
+{
+    CLEANUP(mem_freep) char *dir = mem_printf("%s/data", state_dir);
+    pid_t pid;
+    for (int waited = 0; dir && (pid = holder(dir)) > 0; waited += END_POLL_MS) {
+        if (waited % END_KILL_MS == 0) {                      /* first it may save its state */
+            (void)kill(pid, waited == 0 ? SIGTERM : SIGKILL); /* gone meanwhile is as well */
+        }
+        (void)poll(NULL, 0, END_POLL_MS);
+    }
 }

@@ -30,4 +30,7 @@ void data_child_stop(struct data_child *c);
 bool data_child_running(const struct data_child *c);
 void data_child_free(struct data_child *c); /* one that runs is left alone; NULL is fine */
 
+/* Ends the one that an edge of this state left behind, if any, and waits for it: of a teardown. */
+void data_child_end_left(const char *state_dir);
+
 #endif

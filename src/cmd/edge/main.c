@@ -389,6 +389,7 @@ static int teardown(const struct edge_options *o, struct err *err)
     if (rc < 0) {
         return rc;
     }
+    data_child_end_left(o->state_dir);
     rc = open_runtime(&e, err);
     rc = rc < 0 ? rc : infra_teardown(e.loop, e.runtime, err);
     runtime_free(e.runtime);

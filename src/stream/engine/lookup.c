@@ -166,8 +166,8 @@ int lookup_find(struct lookup *l, const struct shape *shape, const struct value 
     return e && !*ret ? -E_NOMEM : 0;
 }
 
-int lookup_all(struct lookup *l, const struct shape *shape, struct arena *a,
-               const struct row ***ret, uint32_t *ret_n)
+int lookup_all_rows(struct lookup *l, const struct shape *shape, struct arena *a,
+                    const struct row ***ret, uint32_t *ret_n)
 {
     const struct row **rows = arena_alloc(a, (map_len(&l->by_key) + 1) * sizeof(*rows));
     uint32_t n = 0;

@@ -32,7 +32,7 @@ void lookup_delete(struct lookup *l, const struct value *key); /* what is not th
 int lookup_find(struct lookup *l, const struct shape *shape, const struct value *key,
                 const struct row **ret);
 /* All rows, borrowed until the next change, in the arena. */
-int lookup_all(struct lookup *l, const struct shape *shape, struct arena *a,
-               const struct row ***ret, uint32_t *ret_n);
+int lookup_all_rows(struct lookup *l, const struct shape *shape, struct arena *a,
+                    const struct row ***ret, uint32_t *ret_n);
 
 #endif

@@ -55,7 +55,7 @@ static int lookup_one(void *arg, const struct value *key, const struct row **ret
 static int lookup_every(void *arg, struct arena *a, const struct row ***ret, uint32_t *ret_n)
 {
     struct engine_stream *s = arg;
-    return lookup_all(&s->by_key, &s->shape, a, ret, ret_n);
+    return lookup_all_rows(&s->by_key, &s->shape, a, ret, ret_n);
 }
 
 /* The join to a lookup table asks it for its rows. */
