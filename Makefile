@@ -7,7 +7,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 export BUILD FUZZ_SECONDS
 
-.PHONY: help setup build up down test bench lint format sanitize fuzz install clean
+.PHONY: help setup build up down test bench lint format sanitize tsan fuzz install clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,10 @@ format: ## rewrite the C files as .clang-format says
 sanitize: ## the whole test run over an ASan and UBSan build (build-asan/)
 	@tools/setup run test
 	@BUILD=build-asan test/run
+
+tsan: ## the unit tests over a ThreadSanitizer build (build-tsan/)
+	@tools/setup run test
+	@BUILD=build-tsan test/run unit
 
 fuzz: ## every fuzz target for FUZZ_SECONDS (60) seconds each (build-fuzz/)
 	@tools/setup lint
