@@ -244,8 +244,7 @@ int checkpoint_begin(struct data_rule *r, struct err *err)
     struct err why;
     uint32_t kept;
     arena_init(&a, 0);
-    struct value saved = r->inherits ? r->inherited : read_saved(r, &a);
-    r->inherits = false;
+    struct value saved = r->inherited ? r->inherited->value : read_saved(r, &a);
     if (saved.type == VALUE_OBJECT && rule_load(r->live, &saved, &kept, &why) < 0) {
         log_warn("state of rule %s: %s, starting empty", r->id, why.text);
     }
@@ -261,6 +260,7 @@ int checkpoint_begin(struct data_rule *r, struct err *err)
     } else {
         replay_end(r);
     }
+    data_rule_forget(r);
     arena_fini(&a);
     return rc;
 }

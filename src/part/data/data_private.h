@@ -79,28 +79,31 @@ enum data_rule_state {
 
 struct rule_read; /* replay.h */
 
+struct inherited { /* the state of a rule */
+    struct arena arena;
+    struct value value;
+};
+
 struct data_rule {
     struct data *data;
     char *id;
     char *text;            /* the definition as given; heap */
     struct json *json;     /* of text, while the rule is defined or started; else NULL */
     struct arena *reading; /* of json; the same */
-    struct arena arena;    /* of inherited */
     struct rule *rule;     /* NULL when it could not be planned */
     struct rule *live;     /* which runs, or ran last: `rule`, or one of a shard (placement.h) */
     struct shard *shard;   /* of `live`; NULL = the loop's thread */
     struct sink **sinks;
     uint32_t n_sinks;
     enum data_rule_state state;
-    bool triggered; /* is to run after a restart of the process */
-    bool nulls;     /* sendNilField */
-    bool saves;     /* qos > 0: it has checkpoints */
-    bool inherits;  /* `inherited` is the state of the rule that this one replaced */
-    struct value inherited;
-    char *reason;            /* why it is stopped or failed; heap; NULL */
-    uint64_t errors;         /* rows that failed */
-    struct list taking;      /* checkpoints that are not on the disk yet (checkpoint.c) */
-    struct rule_read *reads; /* its streams while it runs */
+    bool triggered;              /* is to run after a restart of the process */
+    bool nulls;                  /* sendNilField */
+    bool saves;                  /* qos > 0: it has checkpoints */
+    struct inherited *inherited; /* from the rule that this one replaced, until it starts; NULL */
+    char *reason;                /* why it is stopped or failed; heap; NULL */
+    uint64_t errors;             /* rows that failed */
+    struct list taking;          /* checkpoints that are not on the disk yet (checkpoint.c) */
+    struct rule_read *reads;     /* its streams while it runs */
     uint32_t n_reads;
     uint64_t checkpoints;     /* on the disk */
     char *checkpoint_trouble; /* why the last one is not; heap; NULL */

@@ -67,7 +67,7 @@ static void free_rule(void *p)
         rule_free(r->rule);
         close_sinks(r);
         end_reading(r, true);
-        arena_fini(&r->arena);
+        data_rule_forget(r);
         mem_free(r->id);
         mem_free(r->text);
         mem_free(r->reason);
@@ -190,7 +190,6 @@ static struct data_rule *rule_object(struct data *d)
     struct data_rule *r = mem_zalloc(sizeof(*r));
     if (r) {
         r->data = d;
-        arena_init_small(&r->arena, 0);
         checkpoint_init(r);
     }
     return r;
@@ -218,6 +217,20 @@ static int check_rule(struct data *d, struct str text, struct str scope, struct 
     return rc;
 }
 
+/* What the rule cannot inherit it starts without. */
+static void inherit(struct data_rule *r, struct data_rule *old)
+{
+    struct err err;
+    r->inherited =
+        old->rule && old->state == RULE_RUNNING ? mem_zalloc(sizeof(*r->inherited)) : NULL;
+    if (r->inherited) {
+        arena_init(&r->inherited->arena, 0);
+        if (checkpoint_value(old, &r->inherited->arena, &r->inherited->value, &err) < 0) {
+            data_rule_forget(r);
+        }
+    }
+}
+
 int data_rule_define(struct data *d, struct str text, struct str name, bool replace,
                      struct data_rule **ret, struct err *err)
 {
@@ -235,8 +248,7 @@ int data_rule_define(struct data *d, struct str text, struct str name, bool repl
     }
     if (old && rc == 0) {
         placement_hold(old);
-        r->inherits = old->rule && old->state == RULE_RUNNING &&
-                      checkpoint_value(old, &r->arena, &r->inherited, err) == 0;
+        inherit(r, old);
         placement_release(old);
         data_rule_take_out(old);
     }
@@ -272,7 +284,10 @@ void data_rule_drop(struct data_rule *r)
 
 void data_rule_forget(struct data_rule *r)
 {
-    r->inherits = false;
+    if (r->inherited) {
+        arena_fini(&r->inherited->arena);
+        mem_free(TAKE_PTR(r->inherited));
+    }
 }
 
 /* ---- life ---- */

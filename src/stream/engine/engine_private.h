@@ -99,6 +99,11 @@ struct pipeline {
     bool indexed; /* the index knows the filter: what it calls exact has passed it */
 };
 
+struct rule_state { /* what rule_save() gave */
+    struct arena arena;
+    struct value value;
+};
+
 struct rule {
     struct engine *engine;
     char *id, *sql;
@@ -112,8 +117,7 @@ struct rule {
     struct engine_stream **hidden; /* results of sub-queries */
     uint32_t n_hidden;
     struct eval_rule eval;
-    struct value saved; /* state to start with; null */
-    struct arena saved_arena;
+    struct rule_state *saved; /* to start with; NULL (rule_save.c) */
     bool running;
     uint64_t results, errors;
     char **streams; /* of rule_stream(); heap, and so is each */
@@ -143,6 +147,7 @@ bool rule_reads(const struct rule *r, const struct engine_stream *s);
 /* ---- rule_save.c ---- */
 
 char *rule_signature(const struct ast_select *s); /* heap; NULL when memory is short */
+void rule_forget_saved(struct rule *r);
 /* Gives a pipeline that was just opened the state that rule_load() left for it. */
 int pipeline_restore(struct pipeline *p, struct err *err);
 

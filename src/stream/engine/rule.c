@@ -278,8 +278,6 @@ int rule_new(struct engine *e, struct str id, struct str sql, const struct rule_
     r->on_result = on_result;
     r->arg = arg;
     list_init(&r->pipelines);
-    arena_init_small(&r->saved_arena, 0);
-    r->saved = VALUE_OF_NULL;
     int rc = copy_options(r, id, sql, opts, err);
     rc = rc < 0 ? rc : plan_rule(r, err);
     if (rc == 0 && map_put(&e->rules, id, r, NULL) < 0) {
@@ -303,7 +301,7 @@ void rule_free(struct rule *r)
         (void)map_del(&r->engine->rules, str_of(r->id));
     }
     forget_plan(r);
-    arena_fini(&r->saved_arena);
+    rule_forget_saved(r);
     zone_free(r->zone);
     mem_free((char *)(uintptr_t)r->opts.late_topic); /* our copy */
     mem_free(r->id);
@@ -341,8 +339,7 @@ static int open_pipelines(struct rule *r, struct err *err)
     for (struct list *at = r->pipelines.next; rc == 0 && at != &r->pipelines; at = at->next) {
         rc = pipeline_open(CONTAINER_OF(at, struct pipeline, link), err);
     }
-    r->saved = VALUE_OF_NULL; /* it counts once */
-    arena_fini(&r->saved_arena);
+    rule_forget_saved(r); /* it counts once */
     if (rc < 0) {
         close_pipelines(r);
     }

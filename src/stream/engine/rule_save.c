@@ -128,27 +128,40 @@ static const struct value *saved_of(const struct value *saved, const struct pipe
     return NULL;
 }
 
+void rule_forget_saved(struct rule *r)
+{
+    if (r->saved) {
+        arena_fini(&r->saved->arena);
+        mem_free(TAKE_PTR(r->saved));
+    }
+}
+
 int rule_load(struct rule *r, const struct value *saved, uint32_t *ret_kept, struct err *err)
 {
     if (r->running) {
         return err_set(err, -E_BUSY, "rule %s runs", r->id);
     }
-    arena_clear(&r->saved_arena);
-    r->saved = value_copy(&r->saved_arena, saved);
-    if (arena_failed(&r->saved_arena)) {
-        r->saved = VALUE_OF_NULL;
+    rule_forget_saved(r);
+    r->saved = mem_zalloc(sizeof(*r->saved));
+    if (r->saved) {
+        arena_init(&r->saved->arena, 0);
+        r->saved->value = value_copy(&r->saved->arena, saved);
+    }
+    if (!r->saved || arena_failed(&r->saved->arena)) {
+        rule_forget_saved(r);
         return err_sys(err, -E_NOMEM, "load the state of rule %s", r->id);
     }
     *ret_kept = 0;
     for (struct list *at = r->pipelines.next; at != &r->pipelines; at = at->next) {
-        *ret_kept += saved_of(&r->saved, CONTAINER_OF(at, struct pipeline, link)) != NULL;
+        *ret_kept += saved_of(&r->saved->value, CONTAINER_OF(at, struct pipeline, link)) != NULL;
     }
     return 0;
 }
 
 int pipeline_restore(struct pipeline *p, struct err *err)
 {
-    const struct value *state = saved_of(&p->rule->saved, p), *part;
+    const struct rule_state *saved = p->rule->saved;
+    const struct value *state = saved ? saved_of(&saved->value, p) : NULL, *part;
     int rc = 0;
     if (!state) {
         return 0;

@@ -37,8 +37,10 @@ struct expr {
     int16_t source; /* index into struct tuple, -1 = any */
     uint32_t slot;
     enum value_op op;
-    struct value value; /* EXPR_CONST; folded */
-    struct str name;
+    union {
+        struct value value; /* EXPR_CONST; folded */
+        struct str name;    /* the others */
+    };
     const struct function *function;
     struct expr **list; /* arguments, IN list, CASE whens then thens (n_list = 2 * pairs) */
     struct str *names;  /* EXPR_OBJECT: n_list names; EXPR_ALL: n_names left out (EXCEPT) */
