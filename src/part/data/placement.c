@@ -7,6 +7,7 @@
 #include "schemas.h"
 #include "shard_events.h"
 #include "source.h"
+#include "topics.h"
 
 /* ---- what the shards tell ---- */
 
@@ -39,6 +40,44 @@ static void on_error(struct shard *s, struct rule *rule, const struct err *err)
     }
     *f = (struct failure){{.fn = on_failure}, at->data, rule, id, text};
     shard_post(s, &f->note);
+}
+
+struct late {
+    struct shard_note note;
+    struct data *data;
+    struct arena arena;
+    const char *topic;
+    struct value event;
+};
+
+static void on_late_note(struct shard_note *n)
+{
+    struct late *l = CONTAINER_OF(n, struct late, note);
+    (void)topics_publish(l->data->topics, l->topic, &l->event); /* what it drops it counts */
+    arena_fini(&l->arena);
+    mem_free(l);
+}
+
+static void on_late(struct shard *s, struct rule *rule, const struct value *event)
+{
+    struct data_shard *at = shard_arg(s);
+    struct late *l = mem_zalloc(sizeof(*l));
+    if (!l) {
+        log_warn("rule %s: out of memory, a late event is dropped", rule_id(rule));
+        return;
+    }
+    l->note.fn = on_late_note;
+    l->data = at->data;
+    arena_init_small(&l->arena, 0);
+    l->topic = arena_strdup(&l->arena, rule_late_topic(rule));
+    l->event = value_copy(&l->arena, event);
+    if (arena_failed(&l->arena)) {
+        log_warn("rule %s: a late event is too large, dropped", rule_id(rule));
+        arena_fini(&l->arena);
+        mem_free(l);
+        return;
+    }
+    shard_post(s, &l->note);
 }
 
 static void on_use(struct shard *s, struct engine_stream *stream, bool used)
@@ -81,6 +120,7 @@ int placement_open(struct data *d, unsigned threads, struct err *err)
                                          .find_schema = schemas_find,
                                          .schema_arg = d,
                                          .on_error = on_error,
+                                         .on_late = on_late,
                                          .on_use = on_use,
                                          .on_room = on_room,
                                          .arg = s};
@@ -119,12 +159,12 @@ static bool reads_table(const struct data_rule *r)
     return false;
 }
 
-/* NULL = the loop's thread. */
+/* NULL = the loop's thread. Of equals the one where it ran before: its counts are there. */
 static struct data_shard *pick(const struct data_rule *r)
 {
     struct data *d = r->data;
-    struct data_shard *best = NULL;
-    if (d->n_shards == 0 || reads_table(r) || rule_late_topic(r->rule)) {
+    struct data_shard *best = home_of(r);
+    if (d->n_shards == 0 || reads_table(r)) {
         return NULL;
     }
     for (uint32_t i = 0; i < d->n_shards; i++) {
@@ -179,25 +219,31 @@ void placement_forget(struct data_rule *r)
     r->live = r->rule;
 }
 
+/* Plans it in the engine of a shard. */
+static int plan_at(struct data_rule *r, struct data_shard *home, rule_result_fn *on_result,
+                   struct err *err)
+{
+    struct rule_options opts;
+    struct engine *e = shard_hold(home->shard);
+    int rc = define_streams(r, e, err);
+    if (rc == 0 && r->shard != home->shard) {
+        rc = data_rule_read_options(r, &opts, err);
+        rc = rc < 0 ? rc
+                    : rule_new(e, str_of(r->id), json_text(json_get(r->json, "sql")), &opts,
+                               on_result, r, &r->live, err);
+        r->shard = rc < 0 ? NULL : home->shard;
+    }
+    shard_release(home->shard);
+    return rc;
+}
+
 int placement_choose(struct data_rule *r, rule_result_fn *on_result, struct err *err)
 {
-    placement_forget(r);
     struct data_shard *home = pick(r);
-    struct rule_options opts;
-    int rc = home ? data_rule_read_options(r, &opts, err) : 0;
-    if (!home || rc < 0) {
-        return rc;
+    if (r->shard && (!home || home->shard != r->shard)) {
+        placement_forget(r);
     }
-    struct engine *e = shard_hold(home->shard);
-    rc = define_streams(r, e, err);
-    rc = rc < 0 ? rc
-                : rule_new(e, str_of(r->id), json_text(json_get(r->json, "sql")), &opts, on_result,
-                           r, &r->live, err);
-    shard_release(home->shard);
-    if (rc == 0) {
-        r->shard = home->shard;
-    }
-    return rc;
+    return home ? plan_at(r, home, on_result, err) : 0;
 }
 
 void placement_count(struct data_rule *r, bool runs)

@@ -38,7 +38,8 @@ struct shard {
     bool leaving; /* freed by the mail */
     struct list notes;
     struct entry in[LIMIT_SHARD_DELIVERIES]; /* a ring */
-    uint32_t first, n;
+    uint32_t first, n;                       /* deliveries */
+    uint32_t events;
     size_t bytes;
     struct io_mail mail;
 };
@@ -59,7 +60,8 @@ static void unlock(struct shard *s)
 
 static bool has_room(const struct shard *s)
 {
-    return s->n < LIMIT_SHARD_DELIVERIES / 2 && s->bytes < LIMIT_SHARD_BYTES / 2;
+    return s->n < LIMIT_SHARD_DELIVERIES / 2 && s->events < LIMIT_SHARD_EVENTS / 2 &&
+           s->bytes < LIMIT_SHARD_BYTES / 2;
 }
 
 static bool pop(struct shard *s, struct entry *ret)
@@ -70,6 +72,7 @@ static bool pop(struct shard *s, struct entry *ret)
     *ret = s->in[s->first];
     s->first = (s->first + 1) % LIMIT_SHARD_DELIVERIES;
     s->n--;
+    s->events -= ret->events->n;
     s->bytes -= ret->events->bytes;
     return true;
 }
@@ -327,11 +330,12 @@ bool shard_room(struct shard *s)
 int shard_push(struct shard *s, struct engine_stream *stream, struct shard_events *ev)
 {
     lock(s);
-    bool fits = s->n < LIMIT_SHARD_DELIVERIES &&
-                (s->bytes < LIMIT_SHARD_BYTES || s->n == 0); /* the last one may go over */
+    bool fits = s->n < LIMIT_SHARD_DELIVERIES && s->events < LIMIT_SHARD_EVENTS &&
+                s->bytes < LIMIT_SHARD_BYTES;
     if (fits) {
         s->in[(s->first + s->n++) % LIMIT_SHARD_DELIVERIES] =
             (struct entry){stream, shard_events_ref(ev)};
+        s->events += ev->n;
         s->bytes += ev->bytes;
         poke(s);
     }
@@ -345,6 +349,12 @@ static void on_engine_error(void *arg, struct rule *r, const struct err *err)
 {
     struct shard *s = arg;
     s->cfg.on_error(s, r, err);
+}
+
+static void on_engine_late(void *arg, struct rule *r, const struct value *event)
+{
+    struct shard *s = arg;
+    s->cfg.on_late(s, r, event);
 }
 
 static void on_engine_use(void *arg, struct engine_stream *stream, bool used)
@@ -389,6 +399,7 @@ int shard_new(const struct shard_config *cfg, struct shard **ret, struct err *er
     (void)pthread_cond_init(&s->idle, NULL);
     const struct engine_options opts = {.zone = cfg->zone,
                                         .on_error = on_engine_error,
+                                        .on_late = on_engine_late,
                                         .on_use = on_engine_use,
                                         .arg = s,
                                         .find_schema = cfg->find_schema,

@@ -51,8 +51,9 @@ struct shard_config {
     const char *zone;            /* NULL = UTC */
     schema_find_fn *find_schema; /* of the engine; called on the loop's thread */
     void *schema_arg;
-    /* Of the engine. on_error comes from the holder, on_use from the loop's thread alone. */
+    /* Of the engine. on_error and on_late come from the holder, on_use from the loop's thread. */
     void (*on_error)(struct shard *s, struct rule *r, const struct err *err);
+    void (*on_late)(struct shard *s, struct rule *r, const struct value *event);
     void (*on_use)(struct shard *s, struct engine_stream *stream, bool used);
     /* There is room again, after shard_room() said no. */
     void (*on_room)(void *arg);
