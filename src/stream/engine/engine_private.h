@@ -193,10 +193,11 @@ void pipeline_on_window(void *arg, const struct window_output *out);
 
 int analytic_new(const struct plan *plan, struct analytic_state **ret);
 void analytic_free(struct analytic_state *s, const struct plan *plan);
-/* Computes the analytic functions for the selected rows, in order, into columns of the batch's
- * arena (n_analytics of them). Rows that fail are taken out of sel. */
+/* Computes the analytic functions for the selected rows, in order, into *columns (n_analytics of
+ * them), which are made in the batch's arena where *columns is NULL. Rows that fail are taken out of
+ * sel. */
 int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
-                 struct column **ret_columns);
+                 struct column **columns);
 int analytic_save(const struct analytic_state *s, const struct plan *plan, struct arena *a,
                   struct value *ret);
 int analytic_load(struct analytic_state *s, const struct plan *plan, const struct value *saved);

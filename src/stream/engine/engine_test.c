@@ -444,6 +444,26 @@ static void what_cannot_be_planned_says_why(void **state)
            "inside another function");
 }
 
+static void rows_that_go_one_by_one_cost_no_more_memory(void **state)
+{
+    struct fixture *f = *state;
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    struct rule *r = add(f, "r",
+                         "SELECT lag(a) AS l, lag(a, 2) AS m, latest(a) AS n FROM demo "
+                         "WHERE last_hit_count() < 1 OR a = 1000",
+                         NULL);
+    struct buf events;
+    buf_init(&events, 0);
+    for (int i = 1; i <= 1000; i++) {
+        assert_int_equal(buf_printf(&events, "%c{\"a\":%d}", i == 1 ? '[' : ',', i), 0);
+    }
+    assert_int_equal(buf_append(&events, "]", 2), 0);
+    push(f, "demo", 1, buf_data(&events));
+    expect(f, "{\"n\":1}\n{\"l\":999,\"m\":998,\"n\":1000}\n");
+    buf_fini(&events);
+    rule_free(r);
+}
+
 /* SELECT a + a AS b0, b0 + b0 AS b1, ...: each alias is the one before it, `twice` or once. */
 static void refuse_chain(struct fixture *f, int aliases, bool twice, const char *text)
 {
@@ -519,6 +539,7 @@ int main(void)
         ENGINE_TEST(matches_overlap_with_skip_to_next_row),
         ENGINE_TEST(matches_follow_event_time),
         ENGINE_TEST(what_cannot_be_planned_says_why),
+        ENGINE_TEST(rows_that_go_one_by_one_cost_no_more_memory),
         ENGINE_TEST(aliases_of_aliases_do_not_grow_without_bound),
         ENGINE_TEST(a_stream_in_use_is_not_dropped_but_replaced),
     };

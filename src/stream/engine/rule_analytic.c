@@ -173,7 +173,7 @@ static int run_call(const struct plan_analytic *a, struct call *c, struct eval *
         ev->skip = !counts;
         rc = a->function->state->step(p->state, ev, args, a->n_args, &v, err);
         ev->skip = false;
-        *ret = value_copy(ev->arena, &v);
+        *ret = value_copy(ev->arena, &v); /* it may point into the state or the row */
     }
     return rc;
 }
@@ -183,17 +183,23 @@ struct one_tuple {
     const struct row *rows[1];
 };
 
+static struct column *new_columns(struct arena *a, uint32_t n)
+{
+    struct column *columns = arena_zalloc(a, n * sizeof(*columns));
+    for (uint32_t i = 0; columns && i < n; i++) {
+        columns[i].kind = COLUMN_VALUE;
+        columns[i].v = arena_zalloc(a, BATCH_ROWS * sizeof(struct value));
+    }
+    return columns;
+}
+
 int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
-                 struct column **ret_columns)
+                 struct column **columns)
 {
     const struct plan *plan = p->plan;
     uint32_t n = plan->n_analytics, left = 0;
-    struct column *columns = arena_zalloc(&b->arena, n * sizeof(*columns));
     struct value *computed = arena_alloc(&b->arena, n * sizeof(*computed));
-    for (uint32_t i = 0; columns && i < n; i++) {
-        columns[i].kind = COLUMN_VALUE;
-        columns[i].v = arena_zalloc(&b->arena, BATCH_ROWS * sizeof(struct value));
-    }
+    *columns = *columns ? *columns : new_columns(&b->arena, n);
     if (arena_failed(&b->arena)) {
         return -E_NOMEM;
     }
@@ -210,11 +216,7 @@ int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
         int rc = row ? 0 : err_sys(&err, -E_NOMEM, "analytic function");
         for (uint32_t i = 0; rc == 0 && i < n; i++) {
             rc = run_call(&plan->analytics[i], &p->analytics->calls[i], &ev, &computed[i], &err);
-            columns[i].v[at] = computed[i];
-        }
-        /* What was computed may point into the row: it lives as long as the batch. */
-        for (uint32_t i = 0; rc == 0 && i < n; i++) {
-            columns[i].v[at] = value_copy(&b->arena, &computed[i]);
+            (*columns)[i].v[at] = rc == 0 ? computed[i] : VALUE_OF_NULL;
         }
         row_unref(row);
         if (rc < 0) {
@@ -227,7 +229,6 @@ int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
     p->op_analytic.out += left;
     p->op_analytic.errors += sel->n - left;
     sel->n = left;
-    *ret_columns = columns;
     return arena_failed(&b->arena) ? -E_NOMEM : 0;
 }
 

@@ -304,14 +304,16 @@ int pipeline_filter(struct pipeline *p, struct batch *b, const struct column *co
     return filter_rows(p, &in, sel);
 }
 
+/* *columns: of the analytic functions, kept for further rows of the batch; NULL at first. */
 static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
-                        bool exact)
+                        bool exact, struct column **columns)
 {
     struct column *computed = NULL;
     struct mono began = mono_now();
     int rc = 0;
     if (source == 0 && p->analytics) {
-        rc = analytic_run(p, b, sel, &computed);
+        rc = analytic_run(p, b, sel, columns);
+        computed = *columns;
         spent(&p->op_analytic, &began);
     }
     if (source == 0 && p->plan->filter && exact && p->indexed) { /* the index has done it */
@@ -340,12 +342,13 @@ static int take_ordered(struct pipeline *p, uint32_t source, struct batch *b, st
 static int take_each(struct pipeline *p, uint32_t source, struct batch *b,
                      const struct selection *sel, bool exact)
 {
+    struct column *columns = NULL;
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < sel->n; i++) {
+    for (uint32_t i = 0; rc == 0 && i < sel->n && p->running; i++) {
         struct selection one;
         one.n = 1;
         one.rows[0] = sel->rows[i];
-        rc = take_ordered(p, source, b, &one, exact);
+        rc = take_ordered(p, source, b, &one, exact, &columns);
     }
     return rc;
 }
@@ -353,8 +356,9 @@ static int take_each(struct pipeline *p, uint32_t source, struct batch *b,
 int pipeline_rows(struct pipeline *p, uint32_t source, struct batch *b, struct selection *sel,
                   bool exact)
 {
+    struct column *columns = NULL;
     return p->plan->sequential ? take_each(p, source, b, sel, exact)
-                               : take_ordered(p, source, b, sel, exact);
+                               : take_ordered(p, source, b, sel, exact, &columns);
 }
 
 /* In processing time the time of a row is that of its arrival, whatever its TIMESTAMP says. */
