@@ -15,7 +15,7 @@
 
 #include "fold.h"
 
-enum { LEAF = 32, ARITY = 8 };
+enum { LEAF = 16, ARITY = 8 };
 
 struct node {
     struct node *parent;
@@ -31,6 +31,7 @@ struct node {
 
 struct finger {
     struct node *root, *last; /* last: the leaf at the right edge; both NULL = empty */
+    int64_t told_us;          /* as finger_told() was told */
 };
 
 /* ---- life ---- */
@@ -51,8 +52,17 @@ bool finger_possible(const struct window_spec *s)
 int finger_new(struct finger **ret)
 {
     struct finger *t = mem_zalloc(sizeof(*t));
-    *ret = t ? t : *ret;
-    return t ? 0 : -ENOMEM;
+    if (!t) {
+        return -ENOMEM;
+    }
+    t->told_us = INT64_MIN;
+    *ret = t;
+    return 0;
+}
+
+void finger_told(struct finger *t, int64_t until_us)
+{
+    t->told_us = MAX_OF(t->told_us, until_us);
 }
 
 static size_t node_bytes(bool leaf)
@@ -290,7 +300,8 @@ void finger_evict(struct window *w, struct finger *t, int64_t before_us)
 static int add_row(struct window *w, struct kept *k, struct fold *into)
 {
     window_error_fn *error = w->error;
-    w->error = k->told ? NULL : error;
+    bool told = k->told || (!k->late && k->row->time_us < w->fingers->told_us);
+    w->error = told ? NULL : error;
     int rc = fold_add(w, into, k);
     w->error = error;
     k->told = true;

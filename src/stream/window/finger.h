@@ -20,6 +20,8 @@ int finger_new(struct finger **ret);
 void finger_free(struct window *w, struct finger *t); /* NULL is fine */
 /* Behind the rows of the same time. -ENOMEM: it was not taken. */
 int finger_insert(struct window *w, struct finger *t, const struct kept *k);
+/* The rows before `until_us` that are not late have been told what they fail to compute. */
+void finger_told(struct finger *t, int64_t until_us);
 void finger_evict(struct window *w, struct finger *t, int64_t before_us);
 /* Adds the rows of [from, until) to a fold, in order. */
 int finger_sum(struct window *w, struct finger *t, int64_t from, int64_t until, struct fold *into);

@@ -39,8 +39,7 @@ static bool drops(const struct window *w, uint32_t aggregate)
 
 bool slide_possible(const struct window_spec *s)
 {
-    bool late = s->kind == AST_WINDOW_SLIDING && s->event_time && s->lateness > 0;
-    if ((s->kind != AST_WINDOW_SLIDING && s->kind != AST_WINDOW_COUNT) || late) {
+    if (s->kind != AST_WINDOW_SLIDING && s->kind != AST_WINDOW_COUNT) {
         return false;
     }
     for (uint32_t i = 0; i < s->n_aggregates; i++) {
@@ -306,6 +305,19 @@ static int fold_row(struct window *w, uint64_t index)
     return rc;
 }
 
+/* What a row fails to compute is told once, also when it is folded anew. */
+static int fold_next(struct window *w)
+{
+    uint64_t index = w->slide->folded++;
+    struct kept *k = kept_of(w, index);
+    window_error_fn *error = w->error;
+    w->error = k->told ? NULL : error;
+    int rc = fold_row(w, index);
+    w->error = error;
+    k->told = true;
+    return rc;
+}
+
 /* ---- the front stack ---- */
 
 static void reset_back(struct window *w, struct slide_group *g)
@@ -478,11 +490,12 @@ static int emit(struct window *w, const struct window_range *range)
 
 /* ---- the window ---- */
 
-/* Memory was short in the middle of a change: the rows are all there, so that the groups can be
- * made anew when the window fires next. */
-static void forget(struct window *w)
+void slide_forget(struct window *w)
 {
     struct slide *s = w->slide;
+    if (s->head == s->folded && s->n_groups == 0) {
+        return;
+    }
     for (size_t i = 0; i < w->rows.n; i++) {
         rowq_at(&w->rows, i)->group = NULL;
     }
@@ -507,7 +520,7 @@ static int drop_until(struct window *w, uint64_t index)
         arena_clear(&w->scratch);
     }
     if (rc < 0) {
-        forget(w);
+        slide_forget(w);
     }
     s->head = MAX_OF(s->head, index);
     s->folded = MAX_OF(s->folded, index);
@@ -523,10 +536,10 @@ int slide_fire(struct window *w, const struct window_range *range, size_t from, 
     }
     int rc = drop_until(w, first);
     while (rc >= 0 && s->folded < until) {
-        rc = fold_row(w, s->folded++);
+        rc = fold_next(w);
         arena_clear(&w->scratch);
         if (rc < 0) {
-            forget(w);
+            slide_forget(w);
         }
     }
     rc = rc < 0 ? rc : emit(w, range);

@@ -18,6 +18,9 @@ void slide_free(struct window *w, struct slide *s);
 /* The rows [from, from + n) of the queue `w->rows` fire: folds those that are new, drops those that
  * are gone, emits. -E_INVAL: the range went back; nothing was done. */
 int slide_fire(struct window *w, const struct window_range *range, size_t from, size_t n);
+/* All groups go; they are made anew of the rows when the window fires next: memory was short in the
+ * middle of a change, or a row is about to come between others. */
+void slide_forget(struct window *w);
 /* The n oldest rows of w->rows are about to be dropped. */
 int slide_evict(struct window *w, size_t n);
 

@@ -368,7 +368,7 @@ static bool passes(const struct watermark *w, const struct source *s, const stru
 static int tell_late(struct watermark *w, uint32_t source, struct batch *b, uint32_t row,
                      int64_t at)
 {
-    int rc = at > w->at ? move_to(w, at) : 0;
+    int rc = at > w->at || anything_due(w, at) ? move_to(w, at) : 0;
     w->late++;
     if (rc >= 0 && w->ops.late) {
         w->ops.late(w->arg, source, b, row);

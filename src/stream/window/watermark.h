@@ -31,7 +31,7 @@ struct watermark_spec {
 
 /* Rows of one source, ordered; the whole batch is meant. */
 typedef void watermark_rows_fn(void *arg, uint32_t source, struct batch *b);
-/* All rows until `us` were handed on. */
+/* All rows until `us` were handed on. Never goes back; the same again when more rows of it came. */
 typedef void watermark_time_fn(void *arg, int64_t us);
 typedef void watermark_late_fn(void *arg, uint32_t source, struct batch *b, uint32_t row);
 

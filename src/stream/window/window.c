@@ -218,7 +218,8 @@ int window_new(const struct window_spec *spec, window_emit_fn *emit, window_erro
     rc = w->folds && by_batch ? fold_programs_make(w, err) : 0;
     if (rc >= 0 && finger_possible(&w->spec)) {
         rc = finger_new(&w->fingers);
-    } else if (rc >= 0 && !w->folds && slide_possible(&w->spec)) {
+    }
+    if (rc >= 0 && !w->folds && slide_possible(&w->spec)) {
         rc = slide_new(w, &w->slide);
     }
     if (rc < 0) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What windows cost on one core, in process: grouping by 1,000 keys, sliding windows of 1 s to 1 h,
- * sessions, joins; and sqlite beside it for the forms that a batch job would have (its table is
- * filled before the clock runs). `window_bench WORD` runs those with the word in their name. Each
- * figure is the median of five runs.
+ * the same with late rows, sessions, joins; and sqlite beside it for the forms that a batch job
+ * would have (its table is filled before the clock runs). `window_bench WORD` runs those with the
+ * word in their name. Each figure is the median of five runs.
  *
  * "binary": columns of numbers come as they are, a copy of them is counted; "JSON": events of 93
  * bytes are decoded first.
@@ -291,6 +291,101 @@ static void beside(const char *name, struct bench *b, const char *sql, double ou
     sqlite3_close(db);
 }
 
+/* ---- rows out of order ---- */
+
+#define LATE_US (SECOND / 5) /* how late a row is at most */
+
+struct late {
+    struct bench bench;
+    uint32_t percent;
+    int64_t *time;
+};
+
+/* So many rows of a hundred come up to LATE_US after their time. */
+static void make_times(struct late *l)
+{
+    uint64_t s = 88172645463325252u;
+    l->time = malloc(l->bench.events * sizeof(*l->time));
+    for (uint32_t i = 0; i < l->bench.events; i++) {
+        s ^= s << 13, s ^= s >> 7, s ^= s << 17;
+        bool late = s % 100 < l->percent;
+        int64_t at = i * l->bench.pace_us;
+        l->time[i] = late ? MAX_OF(at - (int64_t)(s >> 32) % LATE_US, 0) : at;
+    }
+}
+
+static double run_late(const struct late *l)
+{
+    const struct bench *b = &l->bench;
+    struct window *w;
+    struct err err;
+    int64_t now = INT64_MIN;
+    check(window_new(&b->spec, on_emit, on_error, NULL, &w, &err), "window");
+    struct mono from = mono_now();
+    for (uint32_t i = 0; i < b->events; i++) {
+        struct value cells[] = {value_int(b->key[i]), value_float(b->value[i])};
+        struct row *row = row_new(cells, 2, NULL, NULL, l->time[i], i);
+        check(row ? 0 : -1, "row");
+        if (l->time[i] < now) {
+            check(window_correct(w, 0, row), "correct");
+        } else {
+            now = l->time[i];
+            check(window_push(w, 0, row), "push");
+            check(window_advance(w, now), "advance");
+        }
+        row_unref(row);
+    }
+    int64_t us = mono_now().us - from.us;
+    window_free(w);
+    return (double)b->events / (double)us;
+}
+
+static void measure_late(const char *name, struct late *l)
+{
+    double rates[3];
+    if (wanted && !strstr(name, wanted)) {
+        return;
+    }
+    make_rows(&l->bench);
+    make_times(l);
+    uint64_t before = emitted;
+    for (int i = 0; i < 3; i++) {
+        rates[i] = run_late(l);
+    }
+    qsort(rates, 3, sizeof(*rates), by_size);
+    printf("%-58s %8.2f M/s  %.1f results an event  (%u events, median of 3)\n", name, rates[1],
+           (double)(emitted - before) / 6 / l->bench.events, l->bench.events);
+    fflush(stdout);
+    free(l->bench.key);
+    free(l->bench.value);
+    free(l->time);
+    shape_fini(&l->bench.shape);
+}
+
+/* Windows of 1 h hold 180,000 rows; a result an event, and one for each window that a late row
+ * corrects. */
+static void disorder(void)
+{
+    static const struct {
+        const char *name;
+        int64_t length;
+        uint32_t percent;
+    } all[] = {{"sliding 1 min, late rows are taken, none is late", 60 * SECOND, 0},
+               {"sliding 1 min, late rows are taken, 1 % are late", 60 * SECOND, 1},
+               {"sliding 1 min, late rows are taken, 10 % are late", 60 * SECOND, 10},
+               {"sliding 1 h, late rows are taken, none is late", 3600 * SECOND, 0},
+               {"sliding 1 h, late rows are taken, 1 % are late", 3600 * SECOND, 1},
+               {"sliding 1 h, late rows are taken, 10 % are late", 3600 * SECOND, 10}};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        struct late l = {.bench = {.events = 250000, .pace_us = 20000}, .percent = all[i].percent};
+        l.bench.spec = statement(AST_WINDOW_SLIDING, all[i].length, 0);
+        l.bench.spec.n_keys = 0;
+        l.bench.spec.event_time = true;
+        l.bench.spec.lateness = SECOND;
+        measure_late(all[i].name, &l);
+    }
+}
+
 /* ---- all of them ---- */
 
 static void tumbling(void)
@@ -356,6 +451,7 @@ int main(int argc, char **argv)
     tumbling();
     hopping();
     sliding();
+    disorder();
     others();
     return emitted == 0;
 }

@@ -29,7 +29,8 @@ struct kept {
     struct row *row;
     struct row *computed; /* NULL = none */
     uint32_t source;
-    bool told;                 /* finger.c: what it fails to compute was told */
+    bool late;                 /* it came behind rows of later times */
+    bool told;                 /* slide.c, finger.c: what it fails to compute was told */
     struct slide_group *group; /* slide.c */
 };
 
@@ -125,7 +126,8 @@ struct window {
     /* sliding, count */
     struct rowq rows;
     struct slide *slide;    /* aggregates of `rows` that go along; NULL = computed when it fires */
-    struct finger *fingers; /* the same where late rows are taken */
+    struct finger *fingers; /* the same where late rows are taken: of what late rows have changed */
+    size_t by_fingers;      /* so many firings go by them before `slide` is made anew */
     struct trigger *triggers;
     size_t first_trigger, n_triggers, cap_triggers;
     struct firing *firings; /* window_late.c */

@@ -6,6 +6,7 @@
  * all rows of that time. Rows and firings that late rows can reach stay so much longer.
  */
 #include "finger.h"
+#include "slide.h"
 #include "window_private.h"
 
 /* Behind those that are not after it: out of order only for a late row. */
@@ -49,16 +50,38 @@ static size_t lower_bound(const struct rowq *q, int64_t t)
     return from;
 }
 
+/* One firing less until w->slide is made anew, of rows that were told what they fail to compute. */
+static void fired_by_fingers(struct window *w, int64_t until)
+{
+    if (w->by_fingers > 0 && --w->by_fingers == 0) {
+        for (size_t i = 0; i < w->rows.n && rowq_at(&w->rows, i)->row->time_us < until; i++) {
+            rowq_at(&w->rows, i)->told = true;
+        }
+    }
+}
+
+/* In order w->slide is cheaper, but a row that comes between others makes it worthless: then the
+ * tree takes over for as many firings as it costs to make w->slide anew. */
 static int fire(struct window *w, int64_t at, int64_t correction)
 {
     int64_t end = at + w->spec.delay;
     int64_t from = at - w->spec.length, until = w->spec.delay > 0 ? end : end + 1;
     struct window_range range = {from, end, end, correction};
-    if (w->fingers) {
-        return fire_fingers(w, &range, from, until);
+    int rc;
+    if (w->fingers && (correction > 0 || w->by_fingers > 0 || !w->slide)) {
+        rc = fire_fingers(w, &range, from, until);
+        if (correction == 0) {
+            fired_by_fingers(w, until);
+        }
+        return rc;
     }
-    size_t first = lower_bound(&w->rows, from);
-    return fire_slide(w, &range, first, lower_bound(&w->rows, until) - first);
+    size_t first = lower_bound(&w->rows, from), n = lower_bound(&w->rows, until) - first;
+    rc =
+        correction > 0 ? fire_rows(w, &range, &w->rows, first, n) : fire_slide(w, &range, first, n);
+    if (w->fingers) {
+        finger_told(w->fingers, until);
+    }
+    return rc;
 }
 
 /* Rows that no window to come and none that a late row can still correct has. */
@@ -98,6 +121,11 @@ static int keep(struct window *w, struct kept *k, bool *ret_kept)
         row_unref(k->row);
         row_unref(k->computed);
         return 0;
+    }
+    k->late = w->rows.n > 0 && rowq_at(&w->rows, w->rows.n - 1)->row->time_us > k->row->time_us;
+    if (k->late && w->slide) {
+        slide_forget(w);
+        w->by_fingers = w->rows.n;
     }
     int rc = w->fingers ? finger_insert(w, w->fingers, k) : 0;
     rc = rc < 0 ? rc : rowq_push(&w->rows, k);
