@@ -192,7 +192,7 @@ def test_rules_live_as_in_ekuiper(data, base):
     data.stream("demo", "/push")
     rule = {"id": "r1", "sql": "SELECT a FROM demo WHERE a > 1", "actions": [file_sink(base / "out")]}
     assert data.ok("POST", "/rules", rule) == "Rule r1 was created successfully."
-    assert data.ok("GET", "/rules") == [{"id": "r1", "status": "Running"}]
+    assert data.ok("GET", "/rules") == [{"id": "r1", "name": "r1", "status": "Running"}]
     assert data.ok("GET", "/rules/r1")["sql"] == rule["sql"]
     data.ok("POST", "/push", {"a": 2})
     assert data.ok("POST", "/rules/r1/stop") == "Rule r1 was stopped."
@@ -202,7 +202,7 @@ def test_rules_live_as_in_ekuiper(data, base):
     data.ok("POST", "/push", {"a": 4})
     until("both are written", lambda: lines(base / "out") == [{"a": 2}, {"a": 4}])
     status = data.status("r1")
-    assert status["status"] == "running" and status["sink_file_0_records_out_total"] == 1
+    assert status["status"] == "running" and status["sink_file_0_0_records_out_total"] == 1
     assert (status["op_2_filter_0_records_in_total"], status["op_2_filter_0_records_out_total"]) == (2, 2)
     assert "Filter" in data.ok("GET", "/rules/r1/explain")
     assert data.ok("GET", "/rules/r1/topo")["sources"] == ["source_demo"]
@@ -374,7 +374,7 @@ def test_a_rest_sink_repeats_what_failed_and_a_pull_source_asks(data, base):
         data.rule("r", "SELECT a FROM demo", {"rest": {"url": url, "sendSingle": True, "retryInterval": 10, "retryCount": 100}})
         server.status = 503
         data.ok("POST", "/push", [{"a": 1}, {"a": 2}])
-        until("it was tried again", lambda: data.status("r")["sink_rest_0_retries_total"] > 1, pause=0.02)
+        until("it was tried again", lambda: data.status("r")["sink_rest_0_0_retries_total"] > 1, pause=0.02)
         server.status = 200
         until("both arrived, in order", lambda: server.bodies == [{"a": 1}, {"a": 2}], pause=0.02)
         server.answer = b'{"b": 7}'
@@ -442,7 +442,7 @@ def test_a_dead_peer_loses_nothing_that_has_a_cache_not_even_by_a_kill(data, bas
                                                       "enableCache": True, "retryInterval": 20, "retryMaxInterval": 100}}, qos=1)
         for i in range(200):
             data.ok("POST", "/push", {"a": i})
-        until("all is on disk", lambda: data.status("r")["sink_rest_0_records_in_total"] == 200, pause=0.02)
+        until("all is on disk", lambda: data.status("r")["sink_rest_0_0_records_in_total"] == 200, pause=0.02)
         data.kill()
         data.start()
         for i in range(200, 300):
@@ -464,8 +464,8 @@ def test_a_flood_into_a_dead_sink_is_bounded_and_counted(data):
         for _ in range(50):
             data.ok("POST", "/push", batch)
         status = data.status("r")
-        assert status["sink_rest_0_records_in_total"] == 50000
-        assert status["sink_rest_0_records_dropped_total"] >= 50000 - 101
+        assert status["sink_rest_0_0_records_in_total"] == 50000
+        assert status["sink_rest_0_0_records_dropped_total"] >= 50000 - 101
         print(f"memory grew by {(data.memory() - before) >> 10} kB")
         assert SANITIZED or data.memory() - before < 32 << 20
         data.ok("DELETE", "/rules/r")  # else its end waits for the sink
@@ -496,3 +496,15 @@ def test_a_rule_with_qos_goes_on_with_its_window_after_a_kill(data, base):
     data.start()
     data.ok("POST", "/push", {"a": 4})
     until("the window was full", lambda: lines(base / "out") == [{"c": 4}], pause=0.02)
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps what is freed")
+def test_a_rule_that_waits_costs_little_memory(data):
+    """Well below 4 kB where it was measured; eKuiper's documentation speaks of hundreds of kilobytes."""
+    data.stream("demo", "/demo")
+    for i in range(50):
+        data.rule(f"first{i}", "SELECT a, b FROM demo WHERE a > 30", {"nop": {}})
+    before = data.memory()
+    for i in range(1000):
+        data.rule(f"r{i}", "SELECT a, b FROM demo WHERE a > 30", {"nop": {}})
+    assert (data.memory() - before) / 1000 < 6000

@@ -238,6 +238,18 @@ static struct value read_saved(struct data_rule *r, struct arena *a)
     return value_from_json(a, j);
 }
 
+static int need_timer(struct data_rule *r)
+{
+    if (r->saves && !r->checkpoint) {
+        r->checkpoint = mem_zalloc(sizeof(*r->checkpoint));
+        if (!r->checkpoint) {
+            return -E_NOMEM;
+        }
+        io_timer_init(r->data->loop, r->checkpoint, on_interval, r);
+    }
+    return 0;
+}
+
 int checkpoint_begin(struct data_rule *r, struct err *err)
 {
     struct arena a;
@@ -251,7 +263,7 @@ int checkpoint_begin(struct data_rule *r, struct err *err)
     const struct value *marks = value_get(&saved, STR_LIT("marks"));
     int rc =
         r->saves ? resume_sinks(r, marks && marks->type == VALUE_ARRAY ? marks : NULL, err) : 0;
-    if (rc == 0 && replay_before(r) < 0) {
+    if (rc == 0 && (need_timer(r) < 0 || replay_before(r) < 0)) {
         rc = err_sys(err, -E_NOMEM, "start rule %s", r->id);
     }
     rc = rc < 0 ? rc : rule_start(r->live, err);
@@ -270,7 +282,6 @@ int checkpoint_begin(struct data_rule *r, struct err *err)
 void checkpoint_init(struct data_rule *r)
 {
     list_init(&r->taking);
-    io_timer_init(r->data->loop, &r->checkpoint, on_interval, r);
 }
 
 void checkpoint_start(struct data_rule *r)
@@ -282,7 +293,7 @@ void checkpoint_start(struct data_rule *r)
     (void)data_rule_duration(json_path(r->json, "options.checkpointInterval"), "", &interval_us,
                              NULL); /* checked when it was defined */
     int64_t ms = MAX_OF(interval_us / 1000, 1);
-    io_timer_start(&r->checkpoint, ms, ms);
+    io_timer_start(r->checkpoint, ms, ms);
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         r->sinks[i]->on_progress = on_progress;
         r->sinks[i]->progress_arg = r;
@@ -292,7 +303,9 @@ void checkpoint_start(struct data_rule *r)
 
 void checkpoint_end(struct data_rule *r)
 {
-    io_timer_stop(&r->checkpoint);
+    if (r->checkpoint) {
+        io_timer_stop(r->checkpoint);
+    }
     LIST_FOR_EACH_SAFE (l, &r->taking) {
         struct checkpoint *c = CONTAINER_OF(l, struct checkpoint, link);
         if (c->storing) { /* the store answers later */
@@ -309,5 +322,6 @@ void checkpoint_end(struct data_rule *r)
 void checkpoint_fini(struct data_rule *r)
 {
     checkpoint_end(r);
+    mem_free(r->checkpoint);
     mem_free(r->checkpoint_trouble);
 }

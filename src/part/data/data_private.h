@@ -109,7 +109,7 @@ struct data_rule {
     char *checkpoint_trouble; /* why the last one is not; heap; NULL */
     char *last_error;         /* heap; NULL */
     struct wall started, stopped, last_error_at;
-    struct io_timer checkpoint;
+    struct io_timer *checkpoint;    /* NULL: it never ran with checkpoints */
     const char *object;             /* "Rule ns/name" that defines it, borrowed; NULL: REST does */
     struct rule_schedule *schedule; /* NULL: it runs as long as it is started */
 };

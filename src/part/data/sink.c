@@ -528,8 +528,8 @@ int sink_open_with(struct data *d, const struct sink_ops *ops, const char *rule,
     s->data = d;
     s->loop = d->loop;
     s->index = index;
-    arena_init_sized(&s->arena, 0, 64);
-    s->rule = arena_strdup(&s->arena, rule);
+    arena_init_sized(&s->arena, 0, 32);
+    s->rule = rule;
     s->conf = ops->reads_conf ? json_clone(&s->arena, conf) : conf;
     int rc =
         arena_failed(&s->arena) ? err_sys(err, -E_NOMEM, "open a sink") : make_frame(s, qos, err);

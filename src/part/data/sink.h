@@ -75,7 +75,7 @@ struct sink {
 };
 
 const struct sink_ops *sink_find(struct str type);
-/* action: {"mqtt": {...}}; qos of the rule. err names rule, index and kind. */
+/* action: {"mqtt": {...}}; rule is borrowed; qos of the rule. err names rule, index and kind. */
 int sink_open(struct data *d, const char *rule, uint32_t index, const struct json *action,
               unsigned qos, struct sink **ret, struct err *err);
 /* The same with a kind that stands in no table; conf is its configuration (copied). */
