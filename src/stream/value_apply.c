@@ -199,11 +199,13 @@ static int apply_time(enum value_op op, const struct value *a, const struct valu
 int value_apply(enum value_op op, const struct value *a, const struct value *b, struct value *ret,
                 struct err *err)
 {
+    static const struct value no = {.type = VALUE_BOOL};
+    if (op >= VALUE_AND) { /* null counts as false */
+        a = value_is_null(a) ? &no : a;
+        b = value_is_null(b) ? &no : b;
+    }
     if (value_is_null(a) || value_is_null(b)) {
-        *ret = is_comparison(op) || op >= VALUE_AND ? value_bool(false) : VALUE_OF_NULL;
-        if (op == VALUE_OR) { /* null counts as false beside a truth */
-            *ret = value_bool((a->type == VALUE_BOOL && a->b) || (b->type == VALUE_BOOL && b->b));
-        }
+        *ret = is_comparison(op) ? value_bool(false) : VALUE_OF_NULL;
         return 0;
     }
     if (value_is_number(a) && value_is_number(b)) {
