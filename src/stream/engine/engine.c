@@ -143,15 +143,22 @@ int engine_push(struct engine *e, struct engine_stream *s, const struct payload 
 
 /* ---- values in ---- */
 
-/* The event as the shape declares it is not converted: values have their types already. */
+/* The event as the shape declares it is not converted: values have their types already. They are
+ * copied, once: the batch may be kept. */
 static int fill_columns(struct engine_stream *s, struct batch *b, const struct value *events,
                         uint32_t n)
 {
+    for (uint32_t i = 0; b->whole && i < n; i++) {
+        b->whole[i] = value_copy(&b->arena, &events[i]);
+    }
+    events = b->whole ? b->whole : events;
     for (uint32_t c = 0; c < s->shape.n; c++) {
         struct value *column = arena_alloc(&b->arena, BATCH_ROWS * sizeof(*column));
         for (uint32_t i = 0; column && i < n; i++) {
             const struct value *found = value_get(&events[i], s->shape.fields[c].name);
-            column[i] = found ? *found : s->shape.fields[c].fallback;
+            column[i] = !found     ? s->shape.fields[c].fallback
+                        : b->whole ? *found
+                                   : value_copy(&b->arena, found);
         }
         if (column) {
             column_from_values(b, &b->columns[c], column);
@@ -193,12 +200,12 @@ int engine_push_values(struct engine *e, struct engine_stream *s, const struct v
             if (b->arrival_us) {
                 b->arrival_us[i] = arrival;
             }
-            if (b->whole) {
-                b->whole[i] = events[at + i];
-            }
         }
         if (meta && s->shape.meta) {
-            b->meta = arena_dup(&b->arena, meta + at, part * sizeof(*meta));
+            b->meta = arena_alloc(&b->arena, part * sizeof(*meta));
+        }
+        for (uint32_t i = 0; b->meta && i < part; i++) {
+            b->meta[i] = value_copy(&b->arena, &meta[at + i]);
         }
         rc = fill_columns(s, b, events + at, part);
         rc = rc < 0 ? rc : deliver(s, b);

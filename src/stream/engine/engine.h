@@ -76,7 +76,8 @@ void *engine_stream_data(const struct engine_stream *s);
  * engine_advance). Payloads that are no events are counted and told by on_error. 0 or -ENOMEM. */
 int engine_push(struct engine *e, struct engine_stream *s, const struct payload *payloads,
                 uint32_t n);
-/* The same with what is decoded already (memory topics, simulator, tests): an object each. */
+/* The same with what is decoded already (memory topics, simulator, tests): an object each, copied.
+ */
 int engine_push_values(struct engine *e, struct engine_stream *s, const struct value *events,
                        const struct value *meta, const int64_t *arrival_us, uint32_t n);
 
