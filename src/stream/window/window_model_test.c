@@ -319,7 +319,8 @@ static void model_session(struct world *t)
         int64_t idle = last + t->spec.interval;
         bool row = !e->is_time;
         if (open.n > 0) {
-            bool cuts = (row || !t->spec.event_time) && e->us >= cut && cut <= idle;
+            bool in_reach = t->spec.event_time ? row && e->us <= idle : cut <= idle;
+            bool cuts = in_reach && e->us >= cut;
             bool ends = row || t->spec.event_time ? e->us > idle : e->us >= idle;
             if (cuts || ends) {
                 want(t, start, cuts ? cut : idle, open.items, open.n);

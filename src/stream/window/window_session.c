@@ -26,7 +26,8 @@ static int close_until(struct window *w, int64_t t, bool row)
         return 0;
     }
     int64_t idle = w->session_last + w->spec.interval, cut = w->session_cut;
-    if ((row || !w->spec.event_time) && t >= cut && cut <= idle) {
+    bool in_reach = w->spec.event_time ? row && t <= idle : cut <= idle;
+    if (in_reach && t >= cut) {
         w->continued_at = cut;
         return close_session(w, cut);
     }
