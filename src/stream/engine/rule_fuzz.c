@@ -31,6 +31,14 @@ struct run {
     int64_t now_us;
 };
 
+static void on_late(void *arg, struct rule *r, const struct value *event)
+{
+    CLEANUP(buf_finip) struct buf text = BUF_INIT;
+    (void)arg;
+    assert(rule_late_topic(r));
+    (void)value_print_json(&text, event);
+}
+
 static void on_error(void *arg, struct rule *r, const struct err *err)
 {
     (void)arg;
@@ -57,7 +65,10 @@ static void on_result(void *arg, struct rule *r, struct batch *b, bool single,
 
 static void add(struct run *run, struct str sql, bool event_time)
 {
-    const struct rule_options opts = {.event_time = event_time, .late_tolerance_us = 1000000};
+    const struct rule_options opts = {.event_time = event_time,
+                                      .late_tolerance_us = 1000000,
+                                      .allowed_lateness_us = 2000000,
+                                      .late_topic = event_time ? "late" : NULL};
     CLEANUP(buf_finip) struct buf text = BUF_INIT;
     struct err err = {0};
     struct rule *r;
@@ -137,7 +148,7 @@ static void line(struct run *run, struct str s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct engine_options opts = {.on_error = on_error};
+    const struct engine_options opts = {.on_error = on_error, .on_late = on_late};
     struct run run = {.now_us = T0};
     const char *p = (const char *)data, *end = p + size;
     if (engine_new(&opts, T0, &run.engine, NULL) < 0) {
