@@ -126,6 +126,9 @@ int mqtt_open(const struct mqtt_config *cfg, struct mqtt_client **ret, struct er
         mqtt_free(c);
         return code;
     }
+    if (cfg->on_acknowledge) { /* nothing is written but by mosquitto_loop_write() */
+        (void)mosquitto_threaded_set(c->mosq, true);
+    }
     mqtt_set_callbacks(c->mosq);
     mqtt_open_now(c);
     *ret = c;
@@ -229,6 +232,16 @@ int mqtt_unsubscribe(struct mqtt_client *c, const char *filter)
         mqtt_after(c);
     }
     return 0;
+}
+
+void mqtt_hold(struct mqtt_client *c, bool hold)
+{
+    if (c->held != hold) {
+        c->held = hold;
+        if (c->poll) {
+            mqtt_watch(c);
+        }
+    }
 }
 
 bool mqtt_connected(const struct mqtt_client *c)

@@ -49,6 +49,11 @@ struct mqtt_config {
     void (*on_state)(void *arg, bool connected, const char *why);
     /* A message of a subscription; valid in the callback. May be NULL. */
     void (*on_message)(void *arg, const struct mqtt_event *e);
+    /* Where it is given: acknowledgements of messages (QoS 1) that came are sent only after it
+     * said 0, once for all that were read in a turn; else the connection is given up, so that the
+     * broker sends them again. For who keeps what came on a disk. Subscribe with QoS 1 at most: of
+     * QoS 2 the library itself keeps what is under way, in memory. */
+    int (*on_acknowledge)(void *arg);
     /* After mqtt_publish() said -E_AGAIN: there is room, or a connection, again. NULL is fine. */
     void (*on_ready)(void *arg);
     void *arg;
@@ -71,6 +76,9 @@ int mqtt_publish(struct mqtt_client *c, const char *topic, struct str payload, u
  * no filter. A subscription that the broker refuses is told by mqtt_refused(). */
 int mqtt_subscribe(struct mqtt_client *c, const char *filter, uint8_t qos);
 int mqtt_unsubscribe(struct mqtt_client *c, const char *filter); /* -E_NOENT */
+
+/* Reads nothing from the broker meanwhile: for moments, well within the keepalive. */
+void mqtt_hold(struct mqtt_client *c, bool hold);
 
 bool mqtt_connected(const struct mqtt_client *c);
 size_t mqtt_queued(const struct mqtt_client *c);  /* bytes of publishes that are not done */

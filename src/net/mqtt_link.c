@@ -153,6 +153,19 @@ static bool opening_ended(struct mqtt_client *c)
     return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN);
 }
 
+static bool more_to_read(struct mqtt_client *c)
+{
+    SSL *ssl = mosquitto_socket(c->mosq) >= 0 ? mosquitto_ssl_get(c->mosq) : NULL;
+    return ssl && SSL_pending(ssl) > 0;
+}
+
+void mqtt_watch(struct mqtt_client *c)
+{
+    bool buffered = !c->held && more_to_read(c); /* of TLS: the socket tells of it no more */
+    io_poll_set(c->poll, (c->held ? 0 : IO_READABLE) |
+                             (mosquitto_want_write(c->mosq) || buffered ? IO_WRITABLE : 0));
+}
+
 void mqtt_after_code(struct mqtt_client *c, int rc)
 {
     int saved = errno;
@@ -167,18 +180,12 @@ void mqtt_after_code(struct mqtt_client *c, int rc)
         lost(c, "the broker does not listen, or closed the connection");
         return;
     }
-    io_poll_set(c->poll, IO_READABLE | (mosquitto_want_write(c->mosq) ? IO_WRITABLE : 0));
+    mqtt_watch(c);
 }
 
 void mqtt_after(struct mqtt_client *c)
 {
     mqtt_after_code(c, MOSQ_ERR_SUCCESS);
-}
-
-static bool more_to_read(struct mqtt_client *c)
-{
-    SSL *ssl = mosquitto_socket(c->mosq) >= 0 ? mosquitto_ssl_get(c->mosq) : NULL;
-    return ssl && SSL_pending(ssl) > 0;
 }
 
 static void on_poll(void *arg, unsigned events, int code)
@@ -189,12 +196,17 @@ static void on_poll(void *arg, unsigned events, int code)
     if (broken) {
         events = IO_READABLE; /* the library finds out why */
     }
-    if (events & IO_READABLE) {
+    if ((events & IO_READABLE) || (!c->held && more_to_read(c))) {
         do {
             rc = mosquitto_loop_read(c->mosq, 1);
-        } while (rc == MOSQ_ERR_SUCCESS && !c->closed && more_to_read(c));
+        } while (rc == MOSQ_ERR_SUCCESS && !c->closed && !c->held && more_to_read(c));
     }
     if (!c->closed && rc == MOSQ_ERR_SUCCESS && (events & IO_WRITABLE)) {
+        if (c->unacknowledged && c->cfg.on_acknowledge(c->cfg.arg) < 0) {
+            lost(c, "messages cannot be kept");
+            return;
+        }
+        c->unacknowledged = false;
         rc = mosquitto_loop_write(c->mosq, 1);
     }
     if (!c->closed) {
@@ -355,6 +367,7 @@ static void on_message(struct mosquitto *m, void *arg, const struct mosquitto_me
         .qos = (uint8_t)message->qos,
         .retain = message->retain,
     };
+    c->unacknowledged = c->cfg.on_acknowledge != NULL;
     c->cfg.on_message(c->cfg.arg, &e);
 }
 

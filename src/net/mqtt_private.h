@@ -50,7 +50,9 @@ struct mqtt_client {
     struct list finished;   /* done, to be told */
     size_t queued;
     bool blocked, ready; /* on_ready is owed; is due */
+    bool held;           /* mqtt_hold() */
     bool changed;        /* on_state is due */
+    bool unacknowledged; /* a message came since on_acknowledge() */
     int told;            /* what it said last; -1 = nothing yet */
     char why[256];
     int64_t backoff_ms;
@@ -70,6 +72,7 @@ void mqtt_open_now(struct mqtt_client *c);
 /* The thread of STARTING is done; frees a client that was closed. */
 void mqtt_opened(void *arg);
 void mqtt_unwatch(struct mqtt_client *c);
+void mqtt_watch(struct mqtt_client *c); /* what there is to wait for now */
 /* After each call into the library: is there still a socket, what to wait for. */
 void mqtt_after_code(struct mqtt_client *c, int rc);
 void mqtt_after(struct mqtt_client *c);

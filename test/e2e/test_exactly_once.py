@@ -33,7 +33,7 @@ def windows(count=EVENTS):
     return [{"c": 5, "s": 5 * i + 10, "a": i, "z": i + 4} for i in range(0, count - 4, 5)]
 
 
-def begun(data, base, rules, **options):
+def begun(data, base, rules, count=EVENTS, **options):
     """Rules that all read one file from its beginning: they start together, over a file that was empty before."""
     (base / "in").touch()
     file_stream(data, "numbers", base / "in")
@@ -41,7 +41,7 @@ def begun(data, base, rules, **options):
         data.rule(name, sql, sink, **options)
     until("first checkpoints", lambda: all(data.status(name)["checkpoints_total"] for name, _, _ in rules), pause=0.01)
     data.kill()
-    numbers(base / "in")
+    numbers(base / "in", count)
     data.start()
 
 
@@ -77,3 +77,51 @@ def test_with_qos_1_nothing_is_missing(data, base):
         got = [tuple(line.items()) for line in lines(base / name)]
         assert set(got) == {tuple(w.items()) for w in windows()}
         print(f"{name}: {len(got) - len(set(got))} repetitions of {len(set(got))}")
+
+
+class Receiver(Server):
+    """Keeps what it is sent by its Idempotency-Key, as a careful consumer does."""
+
+    def __init__(self):
+        self.by_key, self.repeated = {}, 0
+        super().__init__()
+        outer, handler = self, self.http.RequestHandlerClass
+
+        class Keyed(handler):
+            def do_POST(self):
+                key = self.headers["idempotency-key"]
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.repeated += key in outer.by_key
+                outer.by_key.setdefault(key, body)
+                assert outer.by_key[key] == body, "one key, two messages"
+                self.reply()
+
+        self.http.RequestHandlerClass = Keyed
+
+
+def test_a_rest_receiver_that_drops_repeated_keys_has_each_result_once(data, base):
+    print(f"SEED={SEED}")
+    chance, count = random.Random(SEED + 2), 1500
+    with Receiver() as receiver:
+        sink = {"rest": {"url": f"http://127.0.0.1:{receiver.port}/in", "sendSingle": True, "retryInterval": 10}}
+        begun(data, base, [("r-1", WINDOW, sink)], count=count, qos=2, checkpointInterval=20)
+        killed_at_random(data, chance, (0.0, 0.1), lambda: len(receiver.by_key) >= len(windows(count)))
+        assert sorted(receiver.by_key.values(), key=lambda w: w["a"]) == windows(count)
+        assert all(key.startswith("r-1/0/") for key in receiver.by_key)
+        print(f"{receiver.repeated} repetitions of {len(receiver.by_key)}")
+
+
+def test_what_http_push_acknowledged_is_not_lost(data, base):
+    print(f"SEED={SEED}")
+    chance = random.Random(SEED + 3)
+    data.stream("pushed", "/push")
+    data.rule("r", "SELECT a FROM pushed", file_sink(base / "out"), qos=1, checkpointInterval=50)
+    sent = 0
+    for _ in range(KILLS):
+        for _ in range(chance.randrange(1, 60)):
+            data.ok("POST", "/push", {"a": sent})
+            sent += 1
+        data.kill()
+        data.start()
+    until("all arrived", lambda: {line["a"] for line in lines(base / "out")} == set(range(sent)), pause=0.05)
+    print(f"{len(lines(base / 'out')) - sent} repetitions of {sent}")

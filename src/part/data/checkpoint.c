@@ -200,7 +200,11 @@ void data_rule_save(struct data_rule *r)
 
 static void on_interval(void *arg)
 {
-    struct data_rule *r = arg;
+    checkpoint_hurry(arg);
+}
+
+void checkpoint_hurry(struct data_rule *r)
+{
     if (list_empty(&r->taking)) { /* else the one before waits for a sink or for the disk */
         data_rule_save(r);
     }

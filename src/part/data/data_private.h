@@ -208,5 +208,6 @@ void checkpoint_end(struct data_rule *r);
 int checkpoint_value(struct data_rule *r, struct arena *a, struct value *ret, struct err *err);
 /* Writes the checkpoint of a rule with qos > 0 that runs; ends by itself. */
 void data_rule_save(struct data_rule *r);
+void checkpoint_hurry(struct data_rule *r); /* the same, unless one is under way */
 
 #endif

@@ -9,7 +9,7 @@
 
 static bool can_go_back(const struct source *s)
 {
-    return s && s->ops->place;
+    return s && source_can_go_back(s);
 }
 
 /* ---- a place as a value ---- */
@@ -124,7 +124,7 @@ static void skip_ahead(struct data_stream *ds)
     struct search s = {0};
     each_reader(ds, look_lowest, &s);
     if (s.found) {
-        ds->source->ops->seek(ds->source, &s.place);
+        source_seek(ds->source, &s.place);
         each_reader(ds, catch_up, &s.place);
     }
 }
@@ -142,7 +142,7 @@ static bool has(const struct data_rule *r, const struct data_stream *ds,
                 const struct source_place *p)
 {
     struct err err;
-    if (ds->source->ops->check(ds->source, p, &err) < 0) {
+    if (source_check(ds->source, p, &err) < 0) {
         log_warn("rule %s: stream %s: %s: reading what there is", r->id,
                  engine_stream_name(ds->stream), err.text);
         return false;
@@ -158,10 +158,10 @@ static void meet(struct data_rule *r, struct rule_read *rd, const struct source_
     if (!has(r, ds, want)) {
         return;
     }
-    ds->source->ops->place(ds->source, &now.place);
+    source_place(ds->source, &now.place);
     int order = source_place_compare(want, &now.place);
     if (order < 0) {
-        ds->source->ops->seek(ds->source, want);
+        source_seek(ds->source, want);
         each_reader(ds, let_wait, &now);
     } else if (order > 0) {
         pass_by(r, rd, want);
@@ -194,7 +194,7 @@ void replay_reopen(struct data_stream *ds)
 {
     struct source_place now;
     if (can_go_back(ds->source)) {
-        ds->source->ops->place(ds->source, &now);
+        source_place(ds->source, &now);
         each_reader(ds, keep_place, &now);
     }
     source_close(TAKE_PTR(ds->source));
@@ -225,6 +225,9 @@ int replay_before(struct data_rule *r)
         if (ds && !engine_stream_is_table(ds->stream)) {
             r->reads[r->n_reads++].stream = ds;
             ds->keepers += r->saves;
+            if (ds->source && ds->source->ops->kept && !ds->source->inbox && ds->keepers == 1) {
+                replay_reopen(ds); /* it begins to keep what comes */
+            }
         }
     }
     return 0;
@@ -282,7 +285,7 @@ uint32_t replay_part(struct source *s, uint32_t at, uint32_t n)
         return n;
     }
     struct passing p = {.n = n};
-    s->ops->place(s, &p.place);
+    source_place(s, &p.place);
     p.place.event += at;
     each_reader(ds, look_part, &p);
     return p.n;
@@ -299,7 +302,7 @@ struct value replay_value(const struct data_rule *r, struct arena *a)
         struct source_place now;
         const struct source_place *p = rd->until ? rd->until : &now;
         if (!rd->until && can_go_back(rd->stream->source)) {
-            rd->stream->source->ops->place(rd->stream->source, &now);
+            source_place(rd->stream->source, &now);
         } else if (!rd->until) {
             p = rd->covered; /* of a source that could not be opened */
         }
@@ -339,8 +342,8 @@ void replay_covered(struct data_rule *r, const struct value *places)
         rd->covered = p;
         each_reader(rd->stream, look_covered, &lowest);
         struct source *s = rd->stream->source;
-        if (lowest.found && !lowest.except && can_go_back(s) && s->ops->covered) {
-            s->ops->covered(s, &lowest.place);
+        if (lowest.found && !lowest.except && can_go_back(s)) {
+            source_covered(s, &lowest.place);
         }
     }
 }
@@ -352,6 +355,18 @@ static void look_congested(void *arg, struct data_rule *r, struct rule_read *rd)
     for (uint32_t i = 0; r->saves && !*congested && i < r->n_sinks; i++) {
         *congested = sink_congested(r->sinks[i]);
     }
+}
+
+static void take_checkpoint(void *arg, struct data_rule *r, struct rule_read *rd)
+{
+    (void)arg;
+    (void)rd;
+    checkpoint_hurry(r);
+}
+
+void replay_hurry(struct data_stream *ds)
+{
+    each_reader(ds, take_checkpoint, NULL);
 }
 
 bool replay_congested(const struct data_stream *ds)

@@ -40,6 +40,7 @@ uint32_t replay_part(struct source *s, uint32_t at, uint32_t n);
 struct value replay_value(const struct data_rule *r, struct arena *a);
 void replay_covered(struct data_rule *r, const struct value *places);
 
+void replay_hurry(struct data_stream *ds); /* its rules take a checkpoint now */
 bool replay_congested(const struct data_stream *ds);
 
 #endif

@@ -15,6 +15,7 @@
 #include "io/file.h"
 #include "placement.h"
 #include "replay.h"
+#include "source_inbox.h"
 #include "stream/sql/sql.h"
 
 #define CONF_FILE_MAX ((size_t)1 << 20)
@@ -122,9 +123,16 @@ static int read_conf(struct source *s, struct err *err)
 
 static void free_source(struct source *s)
 {
+    inbox_close(s->inbox);
     arena_fini(&s->arena);
     mem_free(s->trouble);
     mem_free(s);
+}
+
+static bool wants_inbox(const struct source *s)
+{
+    const struct data_stream *ds = engine_stream_data(s->stream);
+    return s->ops->kept && ds && ds->keepers > 0;
 }
 
 int source_open(struct data *d, struct engine_stream *stream, struct source **ret, struct err *err)
@@ -146,6 +154,7 @@ int source_open(struct data *d, struct engine_stream *stream, struct source **re
     s->name = engine_stream_name(stream);
     arena_init(&s->arena, 0);
     int rc = read_conf(s, err);
+    rc = rc < 0 || !wants_inbox(s) ? rc : inbox_open(s, &s->inbox, err);
     rc = rc < 0 ? rc : ops->open(s, err);
     if (rc < 0) {
         rc = err_wrap(err, rc, "stream %s: %s", s->name, ops->type);
@@ -174,7 +183,7 @@ static bool on_shards(const struct source *s)
 
 bool source_ready(struct source *s)
 {
-    s->waits = on_shards(s) && !placement_room(engine_stream_data(s->stream));
+    s->waits = !s->inbox && on_shards(s) && !placement_room(engine_stream_data(s->stream));
     return !s->waits;
 }
 
@@ -184,6 +193,20 @@ void source_deliver(struct source *s, const struct payload *payloads, uint32_t n
         s->bytes += payloads[i].bytes.n;
     }
     s->events += n;
+    if (s->inbox) {
+        inbox_take(s->inbox, payloads, n);
+    } else {
+        source_process(s, payloads, n);
+    }
+}
+
+int source_synced(struct source *s)
+{
+    return s->inbox ? inbox_sync(s->inbox) : 0;
+}
+
+void source_process(struct source *s, const struct payload *payloads, uint32_t n)
+{
     data_turn(s->data);
     for (uint32_t at = 0, part; at < n; at += part) {
         part = replay_part(s, at, n - at);
@@ -222,6 +245,45 @@ void source_deliver_values(struct source *s, const struct value *events, const s
     data_turn(s->data);
 }
 
+/* ---- places ---- */
+
+bool source_can_go_back(const struct source *s)
+{
+    return s->inbox || s->ops->place;
+}
+
+void source_place(const struct source *s, struct source_place *ret)
+{
+    if (s->inbox) {
+        inbox_place(s->inbox, ret);
+    } else {
+        s->ops->place(s, ret);
+    }
+}
+
+int source_check(struct source *s, const struct source_place *p, struct err *err)
+{
+    return s->inbox ? inbox_check(s->inbox, p, err) : s->ops->check(s, p, err);
+}
+
+void source_seek(struct source *s, const struct source_place *to)
+{
+    if (s->inbox) {
+        inbox_seek(s->inbox, to);
+    } else {
+        s->ops->seek(s, to);
+    }
+}
+
+void source_covered(struct source *s, const struct source_place *upto)
+{
+    if (s->inbox) {
+        inbox_covered(s->inbox, upto);
+    } else if (s->ops->covered) {
+        s->ops->covered(s, upto);
+    }
+}
+
 int source_place_compare(const struct source_place *a, const struct source_place *b)
 {
     int files = strcmp(a->file, b->file);
@@ -234,7 +296,8 @@ int source_place_compare(const struct source_place *a, const struct source_place
 bool source_congested(const struct source *s)
 {
     const struct data_stream *ds = engine_stream_data(s->stream);
-    return ds && ds->keepers > 0 && replay_congested(ds);
+    return ds && ((ds->keepers > 0 && replay_congested(ds)) ||
+                  (ds->shards > 0 && !placement_room((struct data_stream *)ds)));
 }
 
 void source_told(struct source *s, bool connected, const char *why)

@@ -34,6 +34,7 @@ struct source_place {
 struct source_ops {
     const char *type; /* of TYPE = "...", lower case */
     size_t size;      /* of the implementation's struct, which begins with struct source; zeroed */
+    bool kept; /* for rules with qos > 0 what it delivers goes through an inbox on the disk */
     /* Reads s->conf, starts. What fails later (a lost broker) is told by source_told() and retried
      * with a jittered back-off by the source itself. -E_INVAL: the options are wrong. */
     int (*open)(struct source *s, struct err *err);
@@ -60,6 +61,7 @@ struct source {
     const char *datasource; /* DATASOURCE: topic, path, URL path */
     struct json *conf; /* options: WITH (...) in lower case over the configuration of CONF_KEY, with
                           EXTRA merged in; lives as long as the source */
+    struct source_inbox *inbox; /* source_inbox.h; NULL = it has none */
     uint64_t events, bytes, errors;
     uint64_t dropped; /* that found no room with a thread of rules, once for each thread */
     bool connected;
@@ -70,12 +72,25 @@ struct source {
 
 /* Alphabetical; NULL when there is no such kind. */
 const struct source_ops *source_find(struct str type);
+/* Whether all that was delivered until now stays if the process is killed now; then its sender may
+ * be told so. Always, where there is no inbox: then nothing more is promised. < 0: it does not, the
+ * sender is to send it again. */
+int source_synced(struct source *s);
+/* Past the inbox: to the engine. */
+void source_process(struct source *s, const struct payload *payloads, uint32_t n);
+bool source_can_go_back(const struct source *s); /* then these: */
+void source_place(const struct source *s, struct source_place *ret);
+int source_check(struct source *s, const struct source_place *p, struct err *err);
+void source_seek(struct source *s, const struct source_place *to);
+void source_covered(struct source *s, const struct source_place *upto);
+
 /* < 0, 0, > 0: a comes before b, ... */
 int source_place_compare(const struct source_place *a, const struct source_place *b);
 /* Whether rules that read it with qos > 0 have to wait; such a source looks again soon. */
 bool source_congested(const struct source *s);
 /* Whether the threads of rules have room: a kind that can wait asks before each delivery (at most
- * 256 events) and, when the answer is no, goes on in ops->resume. */
+ * 256 events) and, when the answer is no, goes on in ops->resume. What has an inbox never waits:
+ * it is taken to the disk. */
 bool source_ready(struct source *s);
 /* Opens a source for a stream. *ret only on success; err names the stream and the kind. */
 int source_open(struct data *d, struct engine_stream *stream, struct source **ret, struct err *err);

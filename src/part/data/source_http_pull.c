@@ -15,6 +15,7 @@
 struct pull {
     struct source source;
     struct endpoint peer;
+    const char *method;
     char *path;
     struct http_fetch *fetch;
     int64_t interval_ms, timeout_ms;
@@ -49,13 +50,17 @@ static void on_answer(void *arg, int code, const struct http_response *resp, str
     p->last = hash;
     struct payload payload = {.bytes = body, .arrival_us = wall_now().us};
     source_deliver(&p->source, &payload, 1);
+    (void)source_synced(&p->source); /* nobody sends it again: told and counted */
 }
 
 static void on_timer(void *arg)
 {
     struct pull *p = arg;
     const struct json *c = p->source.conf;
-    const struct http_call_request req = {.method = json_cstr(json_get(c, "method"), "GET"),
+    if (!source_ready(&p->source)) {
+        return; /* until pull_resume() */
+    }
+    const struct http_call_request req = {.method = p->method,
                                           .path = p->path,
                                           .headers = p->peer.headers,
                                           .n_headers = p->peer.n_headers,
@@ -76,17 +81,26 @@ static void pull_close(struct source *s)
     mem_free(TAKE_PTR(p->path));
 }
 
+static void pull_resume(struct source *s)
+{
+    struct pull *p = (struct pull *)s;
+    if (!p->fetch) {
+        io_timer_start(&p->timer, 1, 0);
+    }
+}
+
 static int pull_open(struct source *s, struct err *err)
 {
     struct pull *p = (struct pull *)s;
-    p->interval_ms = json_i64(json_get(s->conf, "interval"), 10000);
-    p->timeout_ms = json_i64(json_get(s->conf, "timeout"), 5000);
     p->incremental = json_true(json_get(s->conf, "incremental"), false);
     io_timer_init(s->loop, &p->timer, on_timer, p);
-    if (p->interval_ms < 1) {
-        return err_set(err, -E_INVAL, "interval must be at least 1 ms");
+    int rc = endpoint_time(s->conf, "interval", 10000, &p->interval_ms, err);
+    rc = rc < 0 ? rc : endpoint_time(s->conf, "timeout", 5000, &p->timeout_ms, err);
+    rc = rc < 0 ? rc : endpoint_method(s->conf, "GET", &p->method, err);
+    if (rc == 0 && !endpoint_text_ok(str_of(s->datasource), /* path= */ true)) {
+        rc = err_set(err, -E_INVAL, "DATASOURCE has blanks or control characters");
     }
-    int rc = endpoint_open(s->loop, &s->arena, s->conf, &p->peer, err);
+    rc = rc < 0 ? rc : endpoint_open(s->loop, &s->arena, s->conf, &p->peer, err);
     if (rc == 0) {
         bool slash = str_ends(str_of(p->peer.path), "/");
         const char *more = s->datasource;
@@ -102,5 +116,9 @@ static int pull_open(struct source *s, struct err *err)
     return 0;
 }
 
-const struct source_ops source_http_pull = {
-    .type = "httppull", .size = sizeof(struct pull), .open = pull_open, .close = pull_close};
+const struct source_ops source_http_pull = {.type = "httppull",
+                                            .size = sizeof(struct pull),
+                                            .kept = true,
+                                            .open = pull_open,
+                                            .close = pull_close,
+                                            .resume = pull_resume};

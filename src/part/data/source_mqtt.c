@@ -2,7 +2,9 @@
 /*
  * The MQTT source: DATASOURCE is a topic filter. With `server` it subscribes at that broker as a
  * client; without one it takes the messages of the node's own broker from the ring, without a
- * second TCP hop. Metadata of an event: topic, qos, retained, client, user.
+ * second TCP hop. For rules with qos > 0 it subscribes at the own broker, too, always with QoS 1 at
+ * most, in a session that the broker keeps while we are away, and acknowledges what is on the disk
+ * (source_inbox.h). Metadata of an event: topic, qos, retained, client, user.
  */
 #include "source_mqtt.h"
 
@@ -12,7 +14,7 @@
 #include "codec/mqtt_topic.h"
 #include "data_private.h"
 #include "mqtt_peer.h"
-#include "source.h"
+#include "source_inbox.h"
 
 #define META_MEMBERS 5
 
@@ -57,7 +59,11 @@ static void deliver(struct mqtt *m, const struct mqtt_event *const *events, size
 
 static void on_message(void *arg, const struct mqtt_event *e)
 {
-    deliver(arg, &e, 1);
+    struct mqtt *m = arg;
+    deliver(m, &e, 1);
+    if (!source_ready(&m->source)) {
+        mqtt_hold(m->client, true);
+    }
 }
 
 void mqtt_sources_take(void *arg, const struct mqtt_event *events, size_t n)
@@ -76,6 +82,26 @@ void mqtt_sources_take(void *arg, const struct mqtt_event *events, size_t n)
         if (count > 0) {
             deliver(m, mine, count);
         }
+    }
+}
+
+bool mqtt_sources_ready(void *arg)
+{
+    struct data *d = arg;
+    bool ready = true;
+    for (struct list *at = d->mqtt_sources.next; at != &d->mqtt_sources; at = at->next) {
+        ready = source_ready(&CONTAINER_OF(at, struct mqtt, link)->source) && ready;
+    }
+    return ready;
+}
+
+static void mqtt_source_resume(struct source *s)
+{
+    struct mqtt *m = (struct mqtt *)s;
+    if (m->client) {
+        mqtt_hold(m->client, false);
+    } else if (s->data->broker) {
+        broker_resume(s->data->broker);
     }
 }
 
@@ -117,7 +143,25 @@ static int open_own(struct mqtt *m, struct err *err)
     return 0;
 }
 
-/* ---- another broker ---- */
+/* ---- as a client: another broker, or what must not be lost ---- */
+
+static int on_acknowledge(void *arg)
+{
+    struct mqtt *m = arg;
+    return source_synced(&m->source);
+}
+
+/* A session under a name that is the same after a restart. Sessions that are kept need 3.1.1. */
+static int keep_session(struct mqtt *m, struct mqtt_config *cfg, struct err *err)
+{
+    char name[48];
+    inbox_name(m->source.inbox, name, sizeof(name));
+    cfg->client_id = cfg->client_id ? cfg->client_id : arena_strdup(&m->source.arena, name);
+    cfg->version = 4;
+    cfg->keep_session = true;
+    cfg->on_acknowledge = on_acknowledge;
+    return cfg->client_id ? 0 : err_sys(err, -E_NOMEM, "read the options");
+}
 
 static void on_state(void *arg, bool connected, const char *why)
 {
@@ -132,6 +176,10 @@ static int open_client(struct mqtt *m, struct err *err)
     int64_t qos = json_i64(json_get(s->conf, "qos"), 1);
     int rc = qos < 0 || qos > 2 ? err_set(err, -E_INVAL, "qos must be 0, 1 or 2")
                                 : mqtt_peer_read(s->data, &s->arena, s->conf, &cfg, err);
+    if (rc == 0 && s->inbox) {
+        qos = 1;
+        rc = keep_session(m, &cfg, err);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -169,7 +217,7 @@ static int mqtt_source_open(struct source *s, struct err *err)
         return err_set(err, -E_INVAL, "DATASOURCE '%s' is no topic filter", s->datasource);
     }
     bool other = json_text(json_get(s->conf, "server")).n > 0;
-    int rc = other ? open_client(m, err) : open_own(m, err);
+    int rc = other || (s->inbox && s->data->broker) ? open_client(m, err) : open_own(m, err);
     if (rc < 0) {
         mqtt_close(TAKE_PTR(m->client));
     }
@@ -178,5 +226,7 @@ static int mqtt_source_open(struct source *s, struct err *err)
 
 const struct source_ops source_mqtt = {.type = "mqtt",
                                        .size = sizeof(struct mqtt),
+                                       .kept = true,
                                        .open = mqtt_source_open,
-                                       .close = mqtt_source_close};
+                                       .close = mqtt_source_close,
+                                       .resume = mqtt_source_resume};

@@ -55,6 +55,7 @@ static bool take_frames(struct peer *p)
     if (n > 0) {
         source_deliver(s, all, n);
     }
+    (void)source_synced(s); /* nobody sends it again: told and counted */
     if (rc < 0) {
         log_warn("stream %s: a frame of %u bytes is too large, closing", s->name,
                  socket_frames_length(&p->frames));
@@ -66,8 +67,22 @@ static bool take_frames(struct peer *p)
 static void on_read(void *arg, const char *data, size_t n)
 {
     struct peer *p = arg;
+    struct socket *k = p->socket;
     if (socket_frames_feed(&p->frames, data, n) < 0 || !take_frames(p)) {
         drop(p);
+    }
+    if (!source_ready(&k->source)) {
+        LIST_FOR_EACH_SAFE (l, &k->peers) {
+            stream_read_stop(CONTAINER_OF(l, struct peer, link)->stream);
+        }
+    }
+}
+
+static void socket_resume(struct source *s)
+{
+    struct socket *k = (struct socket *)s;
+    LIST_FOR_EACH_SAFE (l, &k->peers) {
+        stream_read_start(CONTAINER_OF(l, struct peer, link)->stream);
     }
 }
 
@@ -124,5 +139,9 @@ static void socket_close(struct source *s)
     }
 }
 
-const struct source_ops source_socket = {
-    .type = "socket", .size = sizeof(struct socket), .open = socket_open, .close = socket_close};
+const struct source_ops source_socket = {.type = "socket",
+                                         .size = sizeof(struct socket),
+                                         .kept = true,
+                                         .open = socket_open,
+                                         .close = socket_close,
+                                         .resume = socket_resume};
