@@ -95,7 +95,8 @@ static void arm(struct io_loop *l)
 
 static void insert(struct io_loop *l, struct io_timer *t, int64_t ms)
 {
-    t->due = MAX_OF((int64_t)uv_now(&l->uv) + MAX_OF(ms, (int64_t)0), (int64_t)1);
+    ms = MIN_OF(MAX_OF(ms, (int64_t)0), INT64_MAX / 2); /* "never" does not overflow */
+    t->due = MAX_OF((int64_t)uv_now(&l->uv) + ms, (int64_t)1);
     t->seq = ++l->timer_seq;
     l->heap = meld(l->heap, t);
 }

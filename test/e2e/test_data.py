@@ -479,6 +479,7 @@ def test_garbage_and_giants_are_told_and_the_rule_goes_on(data, base):
     data.ok("POST", "/push", json.dumps({"a": 1, "big": "x" * (10 << 20)}))
     assert data.call("POST", "/push", "x" * (17 << 20))[0] == 413
     data.ok("POST", "/push", {"a": 2})
+    until("the last has come", lambda: {"a": 2} in lines(base / "out"), pause=0.02)
     got = lines(base / "out")
     assert [r for r in got if "a" in r] == [{"a": 1}, {"a": 2}]
     assert any("invalid operation string(text) > int64(0)" in r.get("error", "") for r in got)

@@ -30,7 +30,7 @@ def test_a_rule_waits_for_its_range_runs_in_it_and_is_over_after_it(data, base):
     data.rule("r", "SELECT a FROM demo", file_sink(base / "out"), cronDatetimeRange=[when])
     status = data.status("r")
     assert status["status"] == WAITING and status["nextStartTimestamp"] == when["beginTimestamp"]
-    assert data.ok("GET", "/rules") == [{"id": "r", "status": "Stopped: waiting for next schedule."}]
+    assert data.ok("GET", "/rules") == [{"id": "r", "name": "r", "status": "Stopped: waiting for next schedule."}]
     until("it runs", lambda: state(data, "r") == "running", pause=0.05)
     data.ok("POST", "/push", {"a": 1})
     until("it is over", lambda: state(data, "r") == "stopped", pause=0.05)
@@ -200,7 +200,7 @@ def test_a_lookup_table_follows_what_a_rule_says(data, base):
     data.ok("POST", "/commands", [{"action": "update", "id": 1, "alarm": 55}, {"action": "delete", "id": 3}])
     until("the table has changed", lambda: levels() == [55, 80, None], pause=0.02)
     data.ok("POST", "/commands", [{"action": "explode", "id": 1}, {"action": "delete"}, {"action": 5, "id": 1}])
-    until("the sink told", lambda: data.status("update")["sink_memory_0_exceptions_total"] == 3, pause=0.02)
+    until("the sink told", lambda: data.status("update")["sink_memory_0_0_exceptions_total"] == 3, pause=0.02)
     assert levels() == [55, 80, None]
     data.ok("DELETE", "/rules/alert")
     data.ok("DELETE", "/rules/all")
@@ -218,3 +218,33 @@ def test_what_cannot_be_looked_up_is_refused(data):
     status, answer = data.call("POST", "/rules", {"id": "r", "sql": "SELECT * FROM demo", "actions": [
         {"memory": {"topic": "t", "rowkindField": "action"}}]})
     assert status == 400 and "keyField is required" in answer["message"]
+
+
+# ---- requests that should not get far ----
+
+@pytest.mark.parametrize("kind, datasource, options, said", [
+    ("httppush", "/rules", "", "is a path of the REST interface"),
+    ("httppush", "/rules/x/start", "", "is a path of the REST interface"),
+    ("httppush", "push", "", "is no path"),
+    ("httppull", "/x y", "", "blanks"),
+    ("httppull", "/x", ', EXTRA="{\\"url\\": \\"http://h/\\", \\"method\\": \\"GET / HTTP\\"}"', "is not GET"),
+    ("httppull", "/x", ', EXTRA="{\\"url\\": \\"http://h/\\", \\"interval\\": 0}"', "interval is not between"),
+])
+def test_a_source_that_cannot_be_opened_is_told(data, kind, datasource, options, said):
+    data.stream("demo", datasource, kind, options)
+    data.rule("r", "SELECT * FROM demo", {"nop": {}})
+    assert said in data.status("r")["source_demo_0_last_exception"], data.log()
+    data.ok("POST", "/rules/r/stop")
+
+
+def test_streams_may_share_a_path(data, base):
+    for name in "ab":
+        data.stream(name, "/push")
+        data.rule(name, f"SELECT v FROM {name}", file_sink(base / name))
+    data.ok("POST", "/push", {"v": 1})
+    assert lines(base / "a") == lines(base / "b") == [{"v": 1}]
+
+
+def test_a_body_that_is_too_large_is_refused(data):
+    assert data.call("POST", "/rules", b" " * (5 << 20))[0] == 413
+    assert data.call("GET", "/rules") == (200, [])

@@ -3,10 +3,13 @@
 #include "endpoint.h"
 
 #include "base/mem.h"
+#include "codec/http_head.h"
+#include "data_private.h"
 #include "io/file.h"
 #include "io/tls.h"
 
 #define PEM_MAX ((size_t)1 << 20)
+#define TIME_MAX_US (INT64_C(10) * 86400 * 1000 * 1000)
 
 static uint16_t default_port(struct str scheme)
 {
@@ -75,6 +78,43 @@ static int make_tls(const struct json *conf, struct tls_ctx **ret, struct err *e
     return rc < 0 ? rc : tls_client_new(&cfg, ret, err);
 }
 
+bool endpoint_text_ok(struct str s, bool path)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if ((c < ' ' && (path || c != '\t')) || c == 0x7f || (path && c == ' ')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int endpoint_method(const struct json *conf, const char *none, const char **ret, struct err *err)
+{
+    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"};
+    const char *wanted = json_cstr(json_get(conf, "method"), none);
+    for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+        if (str_iis(str_of(wanted), methods[i])) {
+            *ret = methods[i];
+            return 0;
+        }
+    }
+    return err_set(err, -E_INVAL, "method '%s' is not GET, POST, PUT, PATCH, DELETE or HEAD",
+                   wanted);
+}
+
+int endpoint_time(const struct json *conf, const char *option, int64_t none_ms, int64_t *ret_ms,
+                  struct err *err)
+{
+    int64_t us = none_ms * 1000;
+    int rc = data_rule_duration(json_get(conf, option), option, &us, err);
+    if (rc == 0 && (us < 1000 || us > TIME_MAX_US)) {
+        rc = err_set(err, -E_INVAL, "%s is not between 1 ms and 10 days", option);
+    }
+    *ret_ms = us / 1000;
+    return rc;
+}
+
 static int read_headers(struct arena *a, const struct json *conf, struct endpoint *e,
                         struct err *err)
 {
@@ -87,6 +127,10 @@ static int read_headers(struct arena *a, const struct json *conf, struct endpoin
         char *name = arena_strndup(a, m->key, m->key_n);
         for (uint32_t i = 0; name && i < m->key_n; i++) { /* HTTP/2 wants lower case */
             name[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
+        }
+        if (name && (!http_is_token(str_of(name)) || !json_is(m->value, JSON_STRING) ||
+                     !endpoint_text_ok(json_text(m->value), /* path= */ false))) {
+            return err_set(err, -E_INVAL, "headers: '%s' is no header with a text", name);
         }
         if (e->headers && name) {
             e->headers[e->n_headers++] = (struct http_header){str_of(name), json_text(m->value)};
@@ -107,6 +151,9 @@ int endpoint_open(struct io_loop *l, struct arena *a, const struct json *conf, s
     if (rc == 0 && !str_is(scheme, "http") && !str_is(scheme, "https")) {
         rc = err_set(err, -E_INVAL, "'" STR_FMT "' begins with neither http:// nor https://",
                      STR_ARG(url));
+    }
+    if (rc == 0 && !endpoint_text_ok(path, /* path= */ true)) {
+        rc = err_set(err, -E_INVAL, "the path has blanks or control characters");
     }
     rc = rc < 0 || !str_is(scheme, "https") ? rc : make_tls(conf, &tls, err);
     rc = rc < 0 ? err_wrap(err, rc, "url") : read_headers(a, conf, ret, err);

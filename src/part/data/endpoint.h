@@ -17,6 +17,14 @@ struct endpoint {
  * is connected yet. -E_INVAL with the option's name. */
 int endpoint_open(struct io_loop *l, struct arena *a, const struct json *conf, struct endpoint *ret,
                   struct err *err);
+/* "method" of conf, or what stands for it: GET, POST, PUT, PATCH, DELETE, HEAD in any case. */
+int endpoint_method(const struct json *conf, const char *none, const char **ret, struct err *err);
+/* "timeout" or "interval" of conf, in milliseconds or as Go's text: 1 ms to 10 days. */
+int endpoint_time(const struct json *conf, const char *option, int64_t none_ms, int64_t *ret_ms,
+                  struct err *err);
+/* Whether a text may stand in a request line or a header: no control characters; no blanks in a
+ * path. */
+bool endpoint_text_ok(struct str s, bool path);
 void endpoint_close(struct endpoint *e); /* a zeroed one is fine */
 
 /* "tcp://host:1883", "ssl://host": scheme may be missing. host is heap. */

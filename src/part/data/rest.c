@@ -12,8 +12,9 @@
 #include "base/metrics.h"
 #include "rest_private.h"
 
-#define BODY_MAX ((size_t)64 << 20)
-#define ERROR_UNDEFINED 1000 /* eKuiper's codes */
+#define BODY_MAX ((size_t)4 << 20)
+#define BODY_MAX_SET ((size_t)64 << 20) /* of a whole rule set */
+#define ERROR_UNDEFINED 1000            /* eKuiper's codes */
 #define ERROR_NOT_FOUND 1002
 
 /* ---- answers ---- */
@@ -284,6 +285,17 @@ static bool fits(struct str path, const char *pattern, struct str *ret_name)
     }
 }
 
+bool rest_has_path(struct str path)
+{
+    struct str name;
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        if (path.n > 0 && fits(str_n(path.p + 1, path.n - 1), routes[i].path, &name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void dispatch(struct rest_call *c)
 {
     struct err err;
@@ -356,6 +368,7 @@ void rest_handle(struct data *d, struct http_exchange *x)
     if (str_is(c->method, "GET") || str_is(c->method, "DELETE")) {
         dispatch(c);
     } else {
-        http_exchange_collect_body(x, BODY_MAX, on_body, c);
+        bool set = str_is(c->path, "ruleset/import");
+        http_exchange_collect_body(x, set ? BODY_MAX_SET : BODY_MAX, on_body, c);
     }
 }

@@ -70,9 +70,10 @@ void rest_rules_list(struct rest_call *c)
     for (size_t i = 0; i < n; i++) {
         struct json *o = json_push(list, json_object(c->arena));
         json_set_str(o, "id", rules[i]->id);
-        json_set(o, "status", state_text(c->arena, rules[i]));
         const struct json *j = data_rule_json(rules[i], c->arena);
-        json_set_str(o, "name", json_cstr(json_get(j, "name"), NULL));
+        json_set_str(o, "name", json_cstr(json_get(j, "name"), rules[i]->id));
+        json_set(o, "status", state_text(c->arena, rules[i]));
+        json_set_str(o, "version", json_cstr(json_get(j, "version"), NULL));
         json_set(o, "tags", json_clone(c->arena, json_get(j, "tags")));
     }
     rest_json(c, 200, list);

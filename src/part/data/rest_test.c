@@ -184,10 +184,11 @@ static int add_mock(struct rule_test *t, const char *name, const struct json *j,
     *m = (struct mock){.test = t,
                        .stream = engine_stream(t->engine, str_of(name)),
                        .data = json_get(j, "data"),
-                       .interval_ms = MAX_OF(json_i64(json_get(j, "interval"), 1000), 1),
+                       .interval_ms =
+                           MIN_OF(MAX_OF(json_i64(json_get(j, "interval"), 1000), 1), TRIAL_MS),
                        .loop = json_true(json_get(j, "loop"), false)};
     io_timer_init(t->data->loop, &m->timer, on_mock, m);
-    return json_len(m->data) > 0
+    return json_is(m->data, JSON_ARRAY) && json_len(m->data) > 0
                ? 0
                : err_set(err, -E_INVAL, "mockSource %s: data must be a list of events", name);
 }

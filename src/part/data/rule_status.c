@@ -47,16 +47,19 @@ static void add_sources(struct json *o, const struct data_rule *r, struct arena 
     }
 }
 
+/* "sink_mqtt_0_0_...": kind and number of the action, and an instance, of which there is one. */
 static void add_sinks(struct json *o, const struct data_rule *r, struct arena *a)
 {
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         const struct sink *s = r->sinks[i];
-        count(o, a, "sink", s->ops->type, i, "records_in_total", s->in);
-        count(o, a, "sink", s->ops->type, i, "records_out_total", s->sent);
-        count(o, a, "sink", s->ops->type, i, "exceptions_total", s->errors);
-        count(o, a, "sink", s->ops->type, i, "records_dropped_total", s->dropped);
-        count(o, a, "sink", s->ops->type, i, "retries_total", s->retries);
-        trouble(o, a, "sink", s->ops->type, i, s->trouble);
+        const char *numbered = arena_printf(a, "%s_%u", s->ops->type, i);
+        const char *name = numbered ? numbered : "";
+        count(o, a, "sink", name, 0, "records_in_total", s->in);
+        count(o, a, "sink", name, 0, "records_out_total", s->sent);
+        count(o, a, "sink", name, 0, "exceptions_total", s->errors);
+        count(o, a, "sink", name, 0, "records_dropped_total", s->dropped);
+        count(o, a, "sink", name, 0, "retries_total", s->retries);
+        trouble(o, a, "sink", name, 0, s->trouble);
     }
 }
 

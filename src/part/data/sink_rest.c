@@ -45,15 +45,15 @@ static int rest_open(struct sink *s, struct err *err)
     struct rest *r = (struct rest *)s;
     const char *body_type = json_cstr(json_get(s->conf, "bodyType"), "json");
     const char *type = type_of_body(body_type);
-    r->method = json_cstr(json_get(s->conf, "method"), "POST");
-    r->timeout_ms = json_i64(json_get(s->conf, "timeout"), 5000);
     if (!type) {
         return err_set(err, -E_INVAL,
                        "bodyType '%s' is not none, json, text, html, xml, javascript, form, "
                        "binary",
                        body_type);
     }
-    int rc = endpoint_open(s->loop, &s->arena, s->conf, &r->peer, err);
+    int rc = endpoint_method(s->conf, "POST", &r->method, err);
+    rc = rc < 0 ? rc : endpoint_time(s->conf, "timeout", 5000, &r->timeout_ms, err);
+    rc = rc < 0 ? rc : endpoint_open(s->loop, &s->arena, s->conf, &r->peer, err);
     r->headers =
         rc < 0 ? NULL : arena_alloc(&s->arena, (r->peer.n_headers + 2) * sizeof(*r->headers));
     if (rc == 0 && !r->headers) {

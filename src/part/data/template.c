@@ -272,7 +272,12 @@ static struct t_expr *read_pipeline(struct compiler *c, int depth)
         return NULL;
     }
     struct t_expr *e = read_command(c, depth);
-    while (e && c->action.n > 0 && c->action.p[0] == '|') {
+    for (int pipes = 1; e && c->action.n > 0 && c->action.p[0] == '|'; pipes++) {
+        if (pipes > TEMPLATE_PIPES_MAX) {
+            (void)err_set(c->err, -E_LIMIT, "more than %d functions in one pipeline",
+                          TEMPLATE_PIPES_MAX);
+            return NULL;
+        }
         skip(c, 1);
         struct t_expr *next = read_command(c, depth);
         if (!next || next->kind != T_CALL || next->n_args == TEMPLATE_ARGS_MAX) {

@@ -6,6 +6,7 @@
 #include "template.h"
 
 #define TEMPLATE_DEPTH_MAX 32
+#define TEMPLATE_PIPES_MAX 8 /* functions behind each other: they nest as parentheses do */
 #define TEMPLATE_NODES_MAX 4096
 #define TEMPLATE_VARS_MAX 64
 #define TEMPLATE_SLOTS_MAX 256

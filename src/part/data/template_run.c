@@ -116,9 +116,6 @@ static int verb(struct run *r, struct buf *b, struct str spec, char v, const str
 {
     char fmt[24];
     struct value text;
-    if (spec.n > 10) {
-        return fail(r, "printf: the format is too long");
-    }
     if (v == 'd' && arg->type == VALUE_INT) {
         (void)snprintf(fmt, sizeof(fmt), "%%" STR_FMT "lld", STR_ARG(spec));
         return buf_printf(b, fmt, (long long)arg->i);
@@ -142,12 +139,23 @@ static int verb(struct run *r, struct buf *b, struct str spec, char v, const str
     return fail(r, "printf: the verb does not fit the value");
 }
 
-/* The flags, width and precision of a verb: digits, '.', '-', '+' and nothing that is C's alone. */
-static size_t spec_length(struct str s)
+static size_t run_of(struct str s, size_t from, const char *of, size_t most)
 {
     size_t n = 0;
-    while (n < s.n && strchr("0123456789.-+ ", s.p[n])) {
+    while (n < most && from + n < s.n && s.p[from + n] && strchr(of, s.p[from + n])) {
         n++;
+    }
+    return n;
+}
+
+/* The flags, width and precision of a verb, "-08.3": what Go and C have in common. A width has at
+ * most three digits: the output is bounded. */
+static size_t spec_length(struct str s)
+{
+    size_t n = run_of(s, 0, "-+ 0", 4);
+    n += run_of(s, n, "0123456789", 3);
+    if (n < s.n && s.p[n] == '.') {
+        n += 1 + run_of(s, n + 1, "0123456789", 3);
     }
     return n;
 }

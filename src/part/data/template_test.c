@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "template.h"
 
 static void prints(const char *text, const char *json, const char *expected)
@@ -76,6 +77,7 @@ static void formats_and_spaces(void **state)
 {
     prints("{{printf \"%d %s %.2f %v %t %q%%\" 1 \"x\" 2.345 .l true \"q\"}}", "{\"l\": [1]}",
            "1 x 2.35 [1] true \"q\"%");
+    prints("{{printf \"%-5s|%+06.1f|% d\" \"x\" 2.5 3}}", "{}", "x    |+002.5| 3");
     prints("a  {{- .x -}}  b {{/* nothing */}}c", "{\"x\": 1}", "a1b c");
     prints("{{print .x 2 \"y\"}}", "{\"x\": 1}", "1 2y");
 }
@@ -89,6 +91,25 @@ static void what_is_wrong_is_told_with_its_line(void **state)
     refuses("{{$x}}", "undefined variable '$x'");
     refuses("{{\"abc}}", "unterminated text");
     refuses("{{(((((((((((((((((((((((((((((((((((((((.)}}", "too deeply");
+    refuses("{{.|len|len|len|len|len|len|len|len|len}}", "in one pipeline");
+}
+
+/* Else a small template would make a large output. */
+static void widths_of_formats_are_bounded(void **state)
+{
+    static const char *const formats[] = {"{{printf \"%9999d\" 1}}", "{{printf \"%.9999f\" 1.5}}",
+                                          "{{printf \"%1.2.3d\" 1}}", "{{printf \"%*d\" 1 2}}"};
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        struct template *t = NULL;
+        struct buf b = BUF_INIT;
+        struct err err = {0};
+        struct value v = value_int(1);
+        assert_int_equal(template_compile(str_of(formats[i]), &t, &err), 0);
+        assert_int_equal(template_run(t, &v, &b, &err), -E_INVAL);
+        assert_non_null(strstr(err.text, "the verb does not fit"));
+        buf_fini(&b);
+        template_free(t);
+    }
 }
 
 static void a_failing_run_is_an_error(void **state)
@@ -112,6 +133,7 @@ int main(void)
         cmocka_unit_test(ranges_and_variables),
         cmocka_unit_test(formats_and_spaces),
         cmocka_unit_test(what_is_wrong_is_told_with_its_line),
+        cmocka_unit_test(widths_of_formats_are_bounded),
         cmocka_unit_test(a_failing_run_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
