@@ -49,6 +49,9 @@ struct broker_config { /* texts are copied */
     /* Messages of the topics that were asked for, in order of arrival, at most BROKER_BURST at a
      * time; valid in the callback. */
     void (*on_events)(void *arg, const struct mqtt_event *events, size_t n);
+    /* Whether on_events may come; when not, messages stay in the ring, and what finds it full is
+     * dropped and counted there, until broker_resume(). NULL = always. */
+    bool (*ready)(void *arg);
     /* The state changed: broker_status(). NULL is fine. */
     void (*on_state)(void *arg);
     void *arg;
@@ -86,6 +89,7 @@ int broker_start(const struct broker_config *cfg, struct broker **ret, struct er
 /* Replaces the filters (MQTT wildcards) whose messages come to on_events. In force for every
  * message that arrives afterwards. -E_INVAL names the bad one, then nothing changed. */
 int broker_topics(struct broker *b, const char *const *filters, size_t n, struct err *err);
+void broker_resume(struct broker *b);
 /* Reads certificates, users and access files again. What is wrong keeps the old state and is an
  * error here, with file and line. */
 int broker_reload(struct broker *b, struct err *err);

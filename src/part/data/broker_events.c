@@ -53,6 +53,9 @@ static void drain(void *arg)
 {
     struct broker *b = arg;
     struct str records[BROKER_BURST];
+    if (b->cfg.ready && !b->cfg.ready(b->cfg.arg)) {
+        return; /* until broker_resume() */
+    }
     size_t n = ring_read(b->ring, records, BROKER_BURST);
     if (n == 0 && (pause_instead(b) || ring_sleep(b->ring))) {
         return;
@@ -68,6 +71,11 @@ static void on_bell(void *arg, unsigned events, int code)
 {
     struct broker *b = arg;
     ring_bell_clear(b->ring);
+    loop_defer(b->cfg.loop, &b->drain);
+}
+
+void broker_resume(struct broker *b)
+{
     loop_defer(b->cfg.loop, &b->drain);
 }
 

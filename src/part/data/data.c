@@ -107,6 +107,7 @@ static int open_broker(struct data *d, const struct broker_config *given, struct
     cfg.loop = d->loop;
     cfg.dir = dir;
     cfg.on_events = mqtt_sources_take;
+    cfg.ready = mqtt_sources_ready;
     cfg.on_state = on_broker_state;
     cfg.arg = d;
     return dir ? broker_start(&cfg, &d->broker, err) : err_sys(err, -E_NOMEM, "start the broker");

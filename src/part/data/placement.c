@@ -96,7 +96,9 @@ static void on_room(void *arg)
         struct data_stream *ds = slot->value;
         if (ds->source && ds->source->waits) {
             ds->source->waits = false;
-            ds->source->ops->resume(ds->source);
+            if (ds->source->ops->resume) {
+                ds->source->ops->resume(ds->source);
+            }
         }
     }
 }

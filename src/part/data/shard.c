@@ -15,6 +15,9 @@
 
 #define STACK_BYTES ((size_t)512 << 10) /* depths are bounded: limits.def */
 
+#define ROOM 32 /* sources that can wait do so early: what waits is processed before a rule stops \
+                 */
+
 struct entry {
     struct engine_stream *stream;
     struct shard_events *events;
@@ -60,8 +63,8 @@ static void unlock(struct shard *s)
 
 static bool has_room(const struct shard *s)
 {
-    return s->n < LIMIT_SHARD_DELIVERIES / 2 && s->events < LIMIT_SHARD_EVENTS / 2 &&
-           s->bytes < LIMIT_SHARD_BYTES / 2;
+    return s->n < LIMIT_SHARD_DELIVERIES / 2 && s->events < LIMIT_SHARD_EVENTS / ROOM &&
+           s->bytes < LIMIT_SHARD_BYTES / ROOM;
 }
 
 static bool pop(struct shard *s, struct entry *ret)

@@ -24,13 +24,24 @@ static void on_event(void *arg, const char *topic, const struct value *event,
     source_deliver_values(&m->source, event, &meta, 1);
 }
 
+static bool is_ready(void *arg)
+{
+    struct memory *m = arg;
+    return source_ready(&m->source);
+}
+
+static void memory_resume(struct source *s)
+{
+    topics_resume(s->data->topics);
+}
+
 static int memory_open(struct source *s, struct err *err)
 {
     struct memory *m = (struct memory *)s;
     if (!mqtt_filter_valid(str_of(s->datasource))) {
         return err_set(err, -E_INVAL, "DATASOURCE '%s' is no topic", s->datasource);
     }
-    m->subscriber = (struct topic_subscriber){.fn = on_event, .arg = m};
+    m->subscriber = (struct topic_subscriber){.fn = on_event, .ready = is_ready, .arg = m};
     source_told(s, true, NULL);
     return topics_subscribe(s->data->topics, &m->subscriber, s->datasource) < 0
                ? err_sys(err, -E_NOMEM, "subscribe")
@@ -43,5 +54,8 @@ static void memory_close(struct source *s)
     topics_unsubscribe(s->data->topics, &m->subscriber);
 }
 
-const struct source_ops source_memory = {
-    .type = "memory", .size = sizeof(struct memory), .open = memory_open, .close = memory_close};
+const struct source_ops source_memory = {.type = "memory",
+                                         .size = sizeof(struct memory),
+                                         .open = memory_open,
+                                         .close = memory_close,
+                                         .resume = memory_resume};

@@ -3,11 +3,14 @@
 #ifndef PART_DATA_SOURCE_MQTT_H
 #define PART_DATA_SOURCE_MQTT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct mqtt_event;
 
 /* broker_config.on_events; arg is the struct data. */
 void mqtt_sources_take(void *arg, const struct mqtt_event *events, size_t n);
+/* broker_config.ready */
+bool mqtt_sources_ready(void *arg);
 
 #endif

@@ -10,6 +10,7 @@
 #define WAITING_MAX 100000 /* messages */
 #define WAITING_BYTES_MAX ((size_t)64 << 20)
 #define BURST 1024 /* messages a tick */
+#define LOOK 64    /* messages between two looks whether all subscribers are ready */
 
 struct message {
     struct list link;
@@ -60,10 +61,23 @@ static void hand_on(struct topics *t, const struct message *m)
     t->next = NULL;
 }
 
+static bool all_ready(const struct topics *t)
+{
+    bool ready = true;
+    for (const struct list *at = t->subscribers.next; at != &t->subscribers; at = at->next) {
+        const struct topic_subscriber *s = CONTAINER_OF(at, struct topic_subscriber, link);
+        ready = (!s->ready || s->ready(s->arg)) && ready;
+    }
+    return ready;
+}
+
 static void on_turn(void *arg)
 {
     struct topics *t = arg;
     for (int i = 0; i < BURST && !list_empty(&t->messages); i++) {
+        if (i % LOOK == 0 && !all_ready(t)) {
+            return; /* until topics_resume() */
+        }
         struct message *m = take_first(t);
         hand_on(t, m);
         free_message(m);
@@ -157,6 +171,11 @@ int topics_delete(struct topics *t, const char *topic, const struct value *event
                   const struct value *key)
 {
     return publish(t, topic, event, key);
+}
+
+void topics_resume(struct topics *t)
+{
+    loop_defer(t->loop, &t->task);
 }
 
 uint64_t topics_dropped(const struct topics *t)

@@ -18,8 +18,10 @@ struct topics;
 typedef void topic_fn(void *arg, const char *topic, const struct value *event,
                       const struct value *deleted);
 
-struct topic_subscriber { /* embedded; public: fn, arg */
+struct topic_subscriber { /* embedded; public: fn, ready, arg */
     topic_fn *fn;
+    /* Whether fn may be called; when not, all messages wait for topics_resume(). NULL = always. */
+    bool (*ready)(void *arg);
     void *arg;
     char *filter; /* private, as the rest */
     struct list link;
@@ -32,6 +34,7 @@ void topics_unsubscribe(struct topics *t, struct topic_subscriber *s);
 int topics_publish(struct topics *t, const char *topic, const struct value *event); /* copied */
 int topics_delete(struct topics *t, const char *topic, const struct value *event,
                   const struct value *key); /* copied */
+void topics_resume(struct topics *t);
 uint64_t topics_dropped(const struct topics *t);
 
 #endif
