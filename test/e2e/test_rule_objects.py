@@ -5,13 +5,15 @@ import json
 import os
 import signal
 import socket
+import ssl
+from pathlib import Path
 
 import pytest
 
 from harness import until
 from machine import all_pids, read_proc
 
-GROUP = "/apis/data.selvedge.dev/v1alpha1"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples/rules"
 
 
 def thing(kind, name, **spec):
@@ -53,6 +55,18 @@ def rest(edge, method, path, body=None):
 def data_pid(edge):
     folder = f"--state-dir\0{edge.state}/data\0"
     return next((p for p in all_pids() if folder in read_proc(p, "cmdline")), None)
+
+
+def report(center, edge, body):
+    """What a node's certificate may say: the status of the answer."""
+    context = ssl.create_default_context(cafile=edge.state / "node/ca.crt")
+    context.load_cert_chain(edge.state / "node/node.crt", edge.state / "node/node.key")
+    connection = http.client.HTTPSConnection(center.address, center.port, context=context)
+    try:
+        connection.request("POST", "/selvedge/v1/report", json.dumps(body))
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def lines(path):
@@ -180,6 +194,39 @@ def test_rules_are_written_at_the_center_and_run_on_the_node(place):
     k("delete", "rule,stream", "--all")
     south("delete", "rule,stream", "--all")
     until("data ended", lambda: data_pid(edge) is None)
+
+
+def test_two_nodes_have_one_status_and_the_examples_run(own_host):
+    center = own_host.center().start()
+    first, second = [own_host.edge(center).start() for _ in range(2)]
+    k = center.kubectl().within("default")
+    k("apply", "-f", EXAMPLES)
+    k.apply(ticks("t", "ticks", 1), rule("both", "SELECT t FROM ticks", own_host.dir / "both"),
+            rule("one", "SELECT t FROM ticks", own_host.dir / "one", nodeName=second.node),
+            rule("none", "SELECT t FROM ticks", own_host.dir / "none", nodeName="no-such-node"),
+            thing("Rule", "half", sql="SELECT t FROM ticks", actions=[{"file": {"path": str(first.state / "only-here/out")}}]))
+    k("wait", "--for=condition=Ready", "stream/t", "stream/cold-store", "rule/both", "rule/one", "rule/too-warm",
+      "--timeout=60s")
+    until("one for one, none for none", lambda: [told(k, n)["summary"]["desired"] for n in ("both", "one", "none")] == [2, 1, 0])
+    names = [n["name"] for n in told(k, "both")["nodes"]]
+    assert names == sorted([first.node, second.node]) and told(k, "one")["nodes"][0]["name"] == second.node
+
+    # The center is killed and begins anew: it knows what the nodes told, and hears what they tell.
+    center.kill()
+    center.start()
+    until("both are back", lambda: ready(k, "both")[1]["summary"] == {"desired": 2, "ready": 2, "running": 2})
+    k("patch", "rule", "both", "--type=merge", "-p", json.dumps({"spec": {"sql": "SELECT t + 1 AS t FROM ticks"}}))
+    k("wait", "--for=condition=Ready", "rule/both", "--timeout=60s")
+    grows(own_host.dir / "both", lambda row: row["t"] == 2)
+
+    # A node may tell of itself, and only of what is meant for it.
+    uid = json.loads(k("get", "rule", "one", "-o", "json"))["metadata"]["uid"]
+    body = {"key": "rules.data.selvedge.dev/default/one", "uid": uid, "entry": {"state": "Failed", "name": second.node}}
+    assert report(center, first, body) == 404
+    body["entry"] = {"state": "Nonsense"}
+    assert report(center, second, body) == 400
+    assert center.api().raw("POST", "/selvedge/v1/report", body)[0] == 403, "an administrator is no node"
+    k("delete", "rule,stream", "--all")
 
 
 def test_what_makes_no_sense_is_refused(center):

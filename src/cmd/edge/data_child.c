@@ -24,7 +24,7 @@
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_MAX_MS 30000
 #define HEALTHY_US ((int64_t)60 * 1000000)
-#define LINGER_MS 5000 /* the last object went: another may come */
+#define LINGER_MS 2000 /* the last object went: another may come */
 #define END_POLL_MS 20
 #define END_KILL_MS 10000
 #define COMMAND_LINE_MAX ((size_t)64 << 10)
