@@ -9,6 +9,8 @@
  * 2 The runs of an attempt stand in order of preference; `found` is less preferred than all of
  * them. 3 A partition without attempts does not exist.
  */
+#include "match.h"
+
 #include "match_private.h"
 
 /* ---- histories and runs ---- */
