@@ -36,6 +36,25 @@ def case_id(case):
     return f"{case['$file']}:{case['$line']}"
 
 
+def called(v):
+    """A value with the calls of Go that make texts and maps done."""
+    if isinstance(v, list):
+        return [called(x) for x in v]
+    if not isinstance(v, dict):
+        return v
+    v = {k: called(x) for k, x in v.items()}
+    args = v.get("args") or [None]
+    if v.get("$call") == "strings.ToLower":
+        return args[0].lower()
+    if v.get("$call") == "str2Map":
+        return json.loads(args[0])
+    if v.get("$call") in ("map", "[]map") and args == [None]:
+        return None
+    if v.get("$call") in TIMES and isinstance(args[0], dict) and set(args[0]) == {"$f"}:
+        return v | {"args": [int(args[0]["$f"])]}
+    return v
+
+
 def plain(v):
     """An expected value without its marks."""
     if isinstance(v, list):
@@ -168,6 +187,8 @@ def one_operator(case):
     sources = SOURCE.findall(sql)
     events = [{"stream": t.get("Emitter") or sources[0], "at": AT, "data": given(t.get("Message") or {}),
                "meta": given(t.get("Metadata") or {})} for d in steps for t in leaves(d)]
+    if len(sources) == 1:    # by whatever name the tuples of its table go
+        events = [e | {"stream": sources[0]} for e in events]
     if not {e["stream"] for e in events} <= set(sources):
         raise Unfaithful("tuples of streams that the statement does not name")
     compare = same
@@ -202,7 +223,11 @@ def judge(program, folder, case, doc, wanted, compare):
     got, told = run(program, folder, doc)
     if got is None:
         return told
-    if "Sql" not in case:
+    if "Sql" in case:
+        if IN_EVENT_TIME.search(case["Sql"]) and WINDOW.search(case["Sql"]):
+            # where nothing is left of a window: no emission there, no message here
+            wanted, got = [rows for rows in wanted if rows], [rows for rows in got if rows]
+    else:
         empty = wanted == [[]]
         got = [rows for rows in got if rows] if empty or case["$file"] in BETWEEN or WINDOW.search(doc["rules"][0]["sql"]) else got
         wanted = [] if empty else wanted
@@ -228,7 +253,7 @@ def main():
     ddl = {t.split()[2]: t for t in texts}
     ddl.setdefault("demo1", 'CREATE STREAM demo1 (temp FLOAT, hum BIGINT, `from` STRING, ts BIGINT) '
                             'WITH (DATASOURCE="demo1", TYPE="mock", FORMAT="json", KEY="ts");')
-    cases = [json.loads(line) for line in (folder / "cases.jsonl").read_text().splitlines()]
+    cases = [called(json.loads(line)) for line in (folder / "cases.jsonl").read_text().splitlines()]
     skipped, allowed, passed, bad = collections.Counter(), collections.Counter(), 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         for case in cases:

@@ -4,6 +4,7 @@
  * aliases first, then in the streams of FROM and JOIN.
  */
 #include "plan_private.h"
+#include "stream/sql/sql.h"
 
 int plan_slot(struct planner *p, uint32_t source, struct str name)
 {
@@ -128,7 +129,9 @@ struct expr *plan_field_ref(struct planner *p, const struct ast_expr *e, enum cl
     }
     for (uint32_t i = 0; i < p->n_aliases; i++) {
         struct alias *a = &p->aliases[i];
-        if (str_eq(a->name, e->name) && a->state != ALIAS_RESOLVING) {
+        /* avg(a) AS a, max(a): the second one is of the column, for aggregates do not nest */
+        bool nests = clause == CLAUSE_AGGREGATE && sql_has_aggregate(a->ast);
+        if (str_eq(a->name, e->name) && a->state != ALIAS_RESOLVING && !nests) {
             return plan_alias(p, a, clause);
         }
     }

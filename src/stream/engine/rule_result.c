@@ -227,10 +227,20 @@ static int project(struct work *w, struct line *l)
     for (uint32_t i = 0; i < plan->n_fields; i++) {
         int rc = expr_eval(plan->fields[i].expr, &ev, &l->fields[i], &w->err);
         if (rc < 0) {
-            return fail(w, "run Select error", rc);
+            return fail(w, plan->fields[i].unnest ? NULL : "run Select error", rc);
         }
     }
     return 0;
+}
+
+/* Members of an item stand before columns of the same name, wherever those are, as in eKuiper. */
+static void give_way(const struct plan *plan, struct line *l, const struct value *item)
+{
+    for (uint32_t i = 0; i < plan->n_fields; i++) {
+        const struct plan_field *f = &plan->fields[i];
+        const struct value *found = f->spread || f->unnest ? NULL : value_get(item, f->name);
+        l->fields[i] = found ? *found : l->fields[i];
+    }
 }
 
 /* A row for each item: objects are spread, other items are called as the field. */
@@ -255,6 +265,7 @@ static int unnest_line(struct work *w, const struct line *l, uint32_t field)
         one.fields[field] = list->items[i].type == VALUE_OBJECT
                                 ? list->items[i]
                                 : (struct value){.type = VALUE_OBJECT, .n = 1, .members = m};
+        give_way(plan, &one, &one.fields[field]);
         rc = add_line(w, &one);
     }
     return rc;

@@ -257,16 +257,6 @@ static int eval_case(const struct expr *e, struct eval *ev, struct value *ret, s
 
 /* ---- paths ---- */
 
-static int no_object(const struct value *v, struct err *err)
-{
-    struct buf b = BUF_INIT;
-    (void)value_print_text(&b, v); /* sticky */
-    (void)err_set(err, -E_INVAL, "the result " STR_FMT " is not a type of map[string]interface{}",
-                  STR_ARG(buf_str(&b)));
-    buf_fini(&b);
-    return -E_INVAL;
-}
-
 static int members_of_items(const struct value *list, struct str name, struct eval *ev,
                             struct value *ret)
 {
@@ -294,8 +284,8 @@ static int eval_arrow(const struct expr *e, struct eval *ev, struct value *ret, 
     if (a.type == VALUE_ARRAY) {
         return members_of_items(&a, e->name, ev, ret);
     }
-    *ret = VALUE_OF_NULL;
-    return value_is_null(&a) ? 0 : no_object(&a, err);
+    *ret = VALUE_OF_NULL; /* as eKuiper: a text or a number has no members */
+    return 0;
 }
 
 /* A list to be indexed or cut; null gives null (1), what is no list is an error. */
