@@ -261,14 +261,22 @@ static bool left_only(const struct planner *p)
     return true;
 }
 
+/* Windows that begin, end or fire by their rows take all of them, whether WHERE holds or not;
+ * FILTER is for what shall not enter them. */
+static bool rows_make_window(enum ast_window_kind kind)
+{
+    return kind == AST_WINDOW_COUNT || kind == AST_WINDOW_SLIDING || kind == AST_WINDOW_STATE;
+}
+
 /* Splits a condition at its ANDs: what reads source 0 alone goes before the window. */
-static int split(struct planner *p, struct expr *e)
+static int split(struct planner *p, const struct ast_select *s, struct expr *e)
 {
     if (e->kind == EXPR_BINARY && e->op == VALUE_AND) {
-        int rc = split(p, e->a);
-        return rc < 0 ? rc : split(p, e->b);
+        int rc = split(p, s, e->a);
+        return rc < 0 ? rc : split(p, s, e->b);
     }
-    bool before = (plan_reads(e) & ~UINT64_C(1)) == 0 && left_only(p);
+    bool before = (plan_reads(e) & ~UINT64_C(1)) == 0 && left_only(p) &&
+                  !rows_make_window(s->window.kind);
     struct expr *joined =
         both(p, before ? p->plan->filter : (struct expr *)p->plan->window->where, e);
     if (!joined) {
@@ -282,13 +290,6 @@ static int split(struct planner *p, struct expr *e)
     return 0;
 }
 
-/* Windows that begin, end or fire by their rows take all of them, whether WHERE holds or not;
- * FILTER is for what shall not enter them. */
-static bool rows_make_window(enum ast_window_kind kind)
-{
-    return kind == AST_WINDOW_COUNT || kind == AST_WINDOW_SLIDING || kind == AST_WINDOW_STATE;
-}
-
 static int plan_where(struct planner *p, const struct ast_select *s)
 {
     if (!s->where) {
@@ -299,7 +300,7 @@ static int plan_where(struct planner *p, const struct ast_select *s)
         return -E_INVAL;
     }
     if (p->plan->n_sources > 1) {
-        return split(p, e);
+        return split(p, s, e);
     }
     /* In one piece: its parts guard each other. */
     if (rows_make_window(s->window.kind)) {

@@ -66,7 +66,8 @@ struct expr *plan_fold(struct planner *p, struct expr *e)
 {
     struct eval ev = {.arena = p->arena};
     struct value v;
-    bool foldable = e->kind == EXPR_CALL ? (e->function->flags & FUNCTION_F_PURE) != 0
+    bool foldable = e->kind == EXPR_CALL ? (e->function->flags & FUNCTION_F_PURE) != 0 &&
+                                               e->function->kind == FUNCTION_SCALAR
                                          : e->kind != EXPR_COMPUTED && e->kind != EXPR_FIELD &&
                                                e->kind != EXPR_ALL && e->kind != EXPR_META;
     if (!foldable || !all_const(e) || expr_eval(e, &ev, &v, NULL) < 0) {

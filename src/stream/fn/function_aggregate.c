@@ -258,6 +258,13 @@ static const struct function_state_ops avg_ops = SUM_OPS(avg_result);
 
 /* ---- min, max, last_value: one value that is kept ---- */
 
+/* Where kinds are mixed, the one that counts must not hang on the order of the rows: windows put
+ * states together in several ways. */
+static int precedence(const struct value *v)
+{
+    return value_is_number(v) ? 3 : v->type == VALUE_TIME ? 2 : v->type == VALUE_STRING ? 1 : 0;
+}
+
 static int keep_least(struct kept *k, const struct value *v, int sign, struct err *err)
 {
     if (value_is_null(v)) {
@@ -267,12 +274,23 @@ static int keep_least(struct kept *k, const struct value *v, int sign, struct er
         return err_set(err, -E_INVAL, "requires number, text or time but found %s",
                        value_type_name(v->type));
     }
-    if (k->some && k->value.type != v->type &&
-        !(value_is_number(v) && value_is_number(&k->value))) {
-        return err_set(err, -E_INVAL, "requires %s but found %s", value_type_name(k->value.type),
-                       value_type_name(v->type));
+    int before = k->some ? precedence(v) - precedence(&k->value) : 0;
+    if (before == 0) {
+        return k->some && sign * value_order(v, &k->value) >= 0 ? 0 : kept_set(k, v);
     }
-    return k->some && sign * value_order(v, &k->value) >= 0 ? 0 : kept_set(k, v);
+    enum value_type wanted = before > 0 ? v->type : k->value.type;
+    enum value_type found = before > 0 ? k->value.type : v->type;
+    int rc = before > 0 ? kept_set(k, v) : 0;
+    return rc < 0 ? rc
+                  : err_set(err, -E_INVAL, "requires %s but found %s", value_type_name(wanted),
+                            value_type_name(found));
+}
+
+/* What is left out was told when it was taken in. */
+static int merge_least(struct kept *into, const struct kept *from, int sign, struct err *err)
+{
+    int rc = from->some ? keep_least(into, &from->value, sign, err) : 0;
+    return rc == -E_INVAL ? 0 : rc;
 }
 
 static int min_step(void *state, struct eval *ev, const struct value *args, unsigned argc,
@@ -330,14 +348,12 @@ static uint32_t max_steps(void *const *states, const struct column *c, const uin
 
 static int min_merge(void *into, const void *from, struct err *err)
 {
-    const struct kept *k = from;
-    return k->some ? keep_least(into, &k->value, 1, err) : 0;
+    return merge_least(into, from, 1, err);
 }
 
 static int max_merge(void *into, const void *from, struct err *err)
 {
-    const struct kept *k = from;
-    return k->some ? keep_least(into, &k->value, -1, err) : 0;
+    return merge_least(into, from, -1, err);
 }
 
 /* last_value(x, ignore_null) */

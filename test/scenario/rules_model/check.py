@@ -9,12 +9,13 @@ import tempfile
 from pathlib import Path
 
 from . import expressions, values
-from .rules import Rule, statement
+from .rules import model_of, statement
 
 
 def program_file(story):
     rules = [{"id": r["id"], "sql": statement(r), "options": r["options"]} for r in story["rules"]]
-    events = [{"stream": e["stream"], "at": e["at"], "text": e["text"]} for e in story["events"]]
+    events = [{"stream": name, "at": story["start"], "text": json.dumps(rows)} for name, rows in story["tables"].items()]
+    events += [{"stream": e["stream"], "at": e["at"], "text": e["text"]} for e in story["events"]]
     return {"start": story["start"], "until": story["until"], "streams": story["streams"], "rules": rules, "events": events}
 
 
@@ -34,14 +35,22 @@ def of_program(program, story):
 
 
 def of_model(story, rule):
-    model = Rule(rule, {}, story["start"])
+    results = []
+    tables = {name: values.of_json(rows) for name, rows in story["tables"].items()}
+    model = model_of(rule, tables, story["start"], lambda rows, _: results.append(rows))
     for event in story["events"]:
         if not model.event_time:
             model.time(event["at"])
         model.event(event["stream"], values.of_json(event["rows"]), event["at"])
     if not model.event_time:
         model.time(story["until"])
-    return model.results
+    return [[row] for rows in results for row in rows] if single(rule) else results
+
+
+def single(rule):
+    """The program prints a line for each row where rows are results by themselves."""
+    unnests = any(e[0] == "unnest" for e, _ in rule["fields"])
+    return bool(rule.get("union")) or unnests and not rule["window"]
 
 
 # ---- comparison ----
@@ -86,6 +95,8 @@ def smaller_rules(rule):
     """The rule with one thing less."""
     def less(**changes):
         return {**copy.copy(rule), **changes}
+    for part in rule.get("union") or []:
+        yield {**part, "id": rule["id"]}
     for i in range(len(rule["fields"])):
         if len(rule["fields"]) > 1:
             yield less(fields=rule["fields"][:i] + rule["fields"][i + 1:])

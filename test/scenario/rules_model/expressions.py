@@ -10,7 +10,7 @@
     ("slice", a, low or None, high or None)
     ("aggregate", name, [arguments], distinct, filter or None)
     ("analytic", name, [arguments], [partition], when or None)
-    ("window", "start" or "end")
+    ("window", "start" or "end")        ("unnest", a), as a field only
 
 A scope says what names mean where an expression is evaluated.
 """
@@ -101,6 +101,7 @@ SQL = {
     "aggregate": aggregate_sql,
     "analytic": analytic_sql,
     "window": lambda e: f"window_{e[1]}()",
+    "unnest": lambda e: f"unnest({sql(e[1])})",
 }
 
 
@@ -265,3 +266,8 @@ def walk(e):
     elif isinstance(e, list):
         for x in e:
             yield from walk(x)
+
+
+def conjuncts(e):
+    """The conditions that a condition consists of, all of which must hold."""
+    return [] if e is None else conjuncts(e[1]) + conjuncts(e[2]) if e[0] == "and" else [e]

@@ -125,15 +125,17 @@ def average(items):
 
 
 def extreme(greatest):
+    """Of numbers, or where there are none of texts, else of booleans; others are told and left out."""
     def call(items):
-        found = [x for x in first_arguments(items) if values.kind(x) in ("boolean", "number", "string")]
-        best = found[0] if found else None
-        for x in found:
-            if values.kind(x) != values.kind(best):
-                continue  # told and left out: what comes first says what is compared
-            if values.less(best, x) if greatest else values.less(x, best):
-                best = x
-        return best
+        for kind in ("number", "string", "boolean"):
+            found = [x for x in first_arguments(items) if values.kind(x) == kind]
+            best = found[0] if found else None
+            for x in found:
+                if values.less(best, x) if greatest else values.less(x, best):
+                    best = x
+            if found:
+                return best
+        return None
     return call
 
 

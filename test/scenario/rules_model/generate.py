@@ -220,12 +220,18 @@ def analytic(r, x):
     return ("analytic", name, args, partition, None)
 
 
-def rule(r, number, stream):
-    x = Expressions(r, [(None, n, k) for n, k in KINDS.items()])
-    event_time = chance(r, 0.4)
-    made = {"id": f"r{number}", "options": {"sendNilField": True}, "fields": [], "sources": [(stream, stream)], "joins": [],
-            "where": x.boolean(2) if chance(r, 0.5) else None, "group": [], "window": None, "having": None, "order": [],
-            "limit": None, "distinct": False}
+def empty_rule(sources):
+    return {"id": "", "options": {"sendNilField": True}, "fields": [], "sources": sources, "joins": [], "where": None,
+            "group": [], "window": None, "having": None, "order": [], "limit": None, "distinct": False}
+
+
+def simple(r, stream, kinds=None):
+    """One stream, with or without a window, grouped or not."""
+    kinds = kinds or KINDS
+    x = Expressions(r, [(None, n, k) for n, k in kinds.items()])
+    event_time = kinds is KINDS and chance(r, 0.4)
+    made = empty_rule([(stream, stream)])
+    made["where"] = x.boolean(2) if chance(r, 0.5) else None
     if event_time:
         made["options"].update(isEventTime=True, lateTolerance=r.choice([0, 0, 100, 500, 1000]))
     if chance(r, 0.7):
@@ -233,23 +239,85 @@ def rule(r, number, stream):
     if made["window"] and chance(r, 0.65):
         grouped(r, x, made)
     else:
-        made["fields"] = [(x.of(r.choice(["number", "number", "string", "boolean", "array", "struct"])), f"c{i}")
-                          for i in range(r.randint(1, 4))]
-        if chance(r, 0.15):
-            made["fields"] = [("*", None)]
-        elif chance(r, 0.25):
-            made["fields"].append((analytic(r, x), "an"))
-        if made["window"] and chance(r, 0.3):
-            made["order"] = [(x.of(r.choice(["number", "string"]), 1), chance(r, 0.5))
-                             for _ in range(r.randint(1, 2))]
-        if made["window"] and chance(r, 0.2):
-            made["limit"] = r.randint(0, 4)
-        made["distinct"] = bool(made["window"]) and made["fields"][0][0] != "*" and chance(r, 0.1)
+        plain(r, x, made)
     return made
 
 
+def plain(r, x, made):
+    made["fields"] = [(x.of(r.choice(["number", "number", "string", "boolean", "array", "struct"])), f"c{i}")
+                      for i in range(r.randint(1, 4))]
+    if chance(r, 0.15):
+        made["fields"] = [("*", None)]
+    elif chance(r, 0.25):
+        made["fields"].append((analytic(r, x), "an"))
+    elif chance(r, 0.1):
+        made["fields"].append((("unnest", x.leaf("array")), "u"))
+    if made["window"] and chance(r, 0.3):
+        made["order"] = [(x.of(r.choice(["number", "string"]), 1), chance(r, 0.5)) for _ in range(r.randint(1, 2))]
+    if made["window"] and chance(r, 0.2):
+        made["limit"] = r.randint(0, 4)
+    made["distinct"] = bool(made["window"]) and len(made["fields"]) < 3 and made["fields"][0][0] != "*" and chance(r, 0.2)
+
+
+def joined(r):
+    """Two streams in a window, or streams with a table."""
+    first, second = r.choice([("s1", "s2"), ("s2", "s1"), ("s1", "t"), ("s2", "t")])
+    made = empty_rule([(first, first), (second, r.choice([second, "other"]))])
+    names = [alias for _, alias in made["sources"]]
+    x = Expressions(r, [(n, f, k) for n in names for f, k in KINDS.items()])
+    equal = ("binary", "=", ("field", names[0], "k"), ("field", names[1], "k"))
+    near = ("binary", r.choice(["<", ">=", "="]), ("field", names[0], "i"), ("field", names[1], "i"))
+    kind = r.choice(["inner", "left", "right", "full", "cross"] if second != "t" else ["inner", "left"])
+    made["joins"] = [(kind, None if kind == "cross" else r.choice([equal, equal, ("and", equal, near), near]))]
+    made["where"] = x.boolean(1) if chance(r, 0.4) else None
+    if second != "t" or chance(r, 0.5):
+        event_time = chance(r, 0.4)
+        made["window"] = window(r, Expressions(r, [(names[0], f, k) for f, k in KINDS.items()]), event_time)
+        made["window"] = {k: v for k, v in made["window"].items() if k not in ("filter", "when")}
+        if made["window"]["kind"] == "state":
+            made["window"] = {"kind": "count", "length": 4}
+        if event_time:
+            made["options"].update(isEventTime=True, lateTolerance=r.choice([0, 100, 500, 1000]))
+    if made["window"] and chance(r, 0.5):
+        grouped(r, x, made)
+    else:
+        made["fields"] = [(x.of(r.choice(["number", "string", "boolean"])), f"c{i}") for i in range(r.randint(1, 4))]
+    return made
+
+
+def nested(r, stream):
+    """A query over the rows of another."""
+    inner = simple(r, stream)
+    while inner["options"].get("isEventTime") or inner["fields"][0][0] == "*" or (
+            inner["window"] and inner["window"]["kind"] not in ("tumbling", "hopping", "count")):
+        inner = simple(r, stream)
+    inner["fields"] = [f for f in inner["fields"] if f[0][0] != "unnest"] or [(("const", 1), "c0")]
+    kinds = {alias: r.choice(["number", "string"]) if e[0] != "binary" else "number" for e, alias in inner["fields"]}
+    made = simple(r, "q", kinds)
+    while made["window"] and made["window"]["kind"] not in ("tumbling", "hopping", "count"):
+        made = simple(r, "q", kinds)
+    made["inner"] = inner
+    made["fields"] = [(e, alias and "o" + alias) for e, alias in made["fields"]]  # an alias hides the field of its name
+    return made
+
+
+def union(r, streams):
+    branches = []
+    while len(branches) < 2:
+        one = simple(r, r.choice(streams))
+        if not one["window"] and not one["options"].get("isEventTime"):
+            branches.append(one)
+    return {**empty_rule(branches[0]["sources"]), "union": branches}
+
+
+def rule(r, number, streams):
+    made = r.choice([lambda: simple(r, r.choice(streams))] * 6 + [lambda: joined(r)] * 2
+                    + [lambda: nested(r, r.choice(streams)), lambda: union(r, streams)])()
+    return {**made, "id": f"r{number}"}
+
+
 def grouped(r, x, made):
-    keys = [x.field(r.choice(["string", "boolean"])) if chance(r, 0.8) else x.of("number", 1)
+    keys = [x.leaf(r.choice(["string", "boolean"])) if chance(r, 0.8) else x.of("number", 1)
             for _ in range(r.choice([0, 1, 1, 1, 2]))]
     made["group"] = [k for k in keys if k[0] != "const"]
     made["fields"] = [(k, f"k{i}") for i, k in enumerate(made["group"])]
@@ -268,7 +336,10 @@ def story(r, n_rules, n_events):
     """Streams, rules and events that go into one process."""
     streams = ["s1", "s2"]
     happened = events(r, streams, n_events)
+    options = 'FORMAT="json"'
     return {"start": START, "until": happened[-1][1] + 3000,
-            "streams": [f'CREATE STREAM {s} () WITH (DATASOURCE="{s}", FORMAT="json", TIMESTAMP="ts")' for s in streams],
+            "streams": [f'CREATE STREAM {s} () WITH (DATASOURCE="{s}", {options}, TIMESTAMP="ts")' for s in streams]
+            + [f'CREATE TABLE t () WITH (DATASOURCE="t", {options})'],
+            "tables": {"t": [row(r) for _ in range(r.randint(1, 6))]},
             "events": [{"stream": s, "at": at, "rows": rows, "text": event_text(r, rows)} for s, at, rows in happened],
-            "rules": [rule(r, i, r.choice(streams)) for i in range(n_rules)]}
+            "rules": [rule(r, i, streams) for i in range(n_rules)]}

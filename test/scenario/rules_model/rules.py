@@ -4,9 +4,12 @@
     id, options {isEventTime, lateTolerance, ...}
     fields      [(expression or "*", alias or None)]
     sources     [(stream, alias)], joins [(kind, on)] between them
+    inner       None, or the rule that is the only source;  union  None, or the rules it consists of
     where, group [expressions], having, order [(expression, descending)], limit, distinct
     window      None, or a dict: kind, unit, length, second, filter, when, begin, emit
 """
+import itertools
+
 from . import expressions, functions, values, windows
 from .expressions import Scope, evaluate, sql
 from .values import Wrong
@@ -26,7 +29,7 @@ def window_sql(w):
 
 
 def from_sql(rule):
-    text = ""
+    text = f"({statement(rule['inner'])}) AS " if rule.get("inner") else ""
     for i, (stream, alias) in enumerate(rule["sources"]):
         join = rule["joins"][i - 1] if i else None
         text += (f" {join[0].upper()} JOIN " if join else "") + stream + (f" AS {alias}" if alias != stream else "")
@@ -35,6 +38,8 @@ def from_sql(rule):
 
 
 def statement(rule):
+    if rule.get("union"):
+        return " UNION ALL ".join(statement(r) for r in rule["union"])
     fields = ", ".join(e if e == "*" else sql(e) + (f" AS {expressions.name_sql(a)}" if a else "")
                        for e, a in rule["fields"])
     group = [sql(e) for e in rule["group"]] + ([window_sql(rule["window"])] if rule["window"] else [])
@@ -50,11 +55,10 @@ def statement(rule):
 # ---- at work ----
 
 class Rule:
-    """`results` is a list of emissions, each a list of rows; without a window each emission is one row."""
+    """on_rows(rows, time) gets each emission; without a window that is one row."""
 
-    def __init__(self, rule, tables, start):
-        self.rule, self.tables = rule, tables
-        self.results = []
+    def __init__(self, rule, tables, start, on_rows):
+        self.rule, self.tables, self.on_rows = rule, tables, on_rows
         self.event_time = bool(rule["options"].get("isEventTime"))
         self.window = self.make_window(rule["window"], None if self.event_time else start) if rule["window"] else None
         self.aliases = {a: e for e, a in rule["fields"] if a}
@@ -143,12 +147,13 @@ class Rule:
         self.time(self.watermark)
 
     def take(self, alias, row, time):
-        if alias == self.rule["sources"][0][1] and not self.analyse(row, alias):
+        if alias == self.rule["sources"][0][1] and self.analytic and not self.analyse(row, alias):
             return
         scope = self.scope_of((time, alias, row))
+        if not self.wanted_before_joins(alias, scope):
+            return
         if self.window is None:
-            if self.holds(self.rule["where"], scope):
-                self.emit([scope])
+            self.alone((time, alias, row), scope)
             return
         w = self.rule["window"]
         if not self.where_after() and not self.holds(self.rule["where"], scope):
@@ -158,6 +163,50 @@ class Rule:
         triggers = self.holds(w.get("when"), scope)
         for fired in self.window.row((time, alias, row), triggers):
             self.fire(*fired)
+
+    def wanted_before_joins(self, alias, scope):
+        """What WHERE asks of the first source alone is asked before it is joined, where rows do not make the window."""
+        first = self.rule["sources"][0][1]
+        if (not self.rule["joins"] or alias != first or any(kind in ("right", "full") for kind, _ in self.rule["joins"])
+                or (self.rule["window"] or {}).get("kind") in ("count", "sliding", "state")):
+            return True
+        return all(self.holds(c, scope) for c in expressions.conjuncts(self.rule["where"])
+                   if all(x[1] == first for x in expressions.walk(c) if x[0] == "field"))
+
+    def alone(self, row, scope):
+        """Without a window each row is its own result, joined to tables."""
+        if len(self.rule["sources"]) > 1:
+            try:
+                tuples = [s for s in self.joined([row]) if self.holds(self.rule["where"], s)]
+            except Wrong:
+                return
+            if tuples:
+                self.emit(tuples, row[0])
+        elif self.holds(self.rule["where"], scope):
+            self.emit([scope], row[0])
+
+    def joined(self, rows):
+        """The tuples of a window: source after source is joined to what stands left of it."""
+        names = [alias for _, alias in self.rule["sources"]]
+        left = [{names[0]: r[2]} for r in rows if r[1] == names[0]]
+        for (stream, name), (kind, on) in zip(self.rule["sources"][1:], self.rule["joins"]):
+            right = [{name: r} for r in self.tables[stream]] if stream in self.tables else [
+                {name: r[2]} for r in rows if r[1] == name]
+            pairs = [(x, y) for x in left for y in right
+                     if on is None or values.truth(evaluate(on, self.scope({**x, **y})))]
+            left = self.pairs_to_tuples(kind, left, right, pairs)
+        return [self.scope({n: t.get(n) for n in names}) for t in left]
+
+    @staticmethod
+    def pairs_to_tuples(kind, left, right, pairs):
+        """By left tuple, then by right row; RIGHT the other way round; FULL with its lone right rows at the end."""
+        made = []
+        for one in right if kind == "right" else left:
+            found = [{**x, **y} for x, y in pairs if one is (y if kind == "right" else x)]
+            made += found or ([one] if kind in ("left", "right", "full") else [])
+        if kind == "full":
+            made += [y for y in right if not any(y is z for _, z in pairs)]
+        return made
 
     def time(self, now):
         for fired in self.window.time(now) if self.window else []:
@@ -190,10 +239,14 @@ class Rule:
     # -- results out --
 
     def fire(self, start, end, rows):
-        tuples = [self.scope_of(r) for r in rows]
+        joins = len(self.rule["sources"]) > 1
+        try:
+            tuples = self.joined(rows) if joins else [self.scope_of(r) for r in rows]
+        except Wrong:
+            return  # the join of the window
         if self.where_after():
             tuples = [s for s in tuples if self.holds(self.rule["where"], s)]
-            if rows and not tuples:
+            if (rows or joins) and not tuples:
                 return
         for s in tuples:
             s.range = (start, end)
@@ -201,7 +254,7 @@ class Rule:
             tuples = self.groups(tuples, (start, end))
             if not tuples and self.rule["group"]:
                 return
-        self.emit(tuples)
+        self.emit(tuples, end)
 
     def groups(self, tuples, range_):
         """A row whose key fails is in no group."""
@@ -219,13 +272,13 @@ class Rule:
             return [self.scope({}, group=[], range_=range_)]
         return [Scope(g[0].rows, g[0].computed, group=g, range_=range_, aliases=self.aliases) for _, g in groups]
 
-    def emit(self, tuples):
+    def emit(self, tuples, time):
         try:
             rows = self.finish(tuples)
         except Wrong:
             return
         if rows or not tuples:
-            self.results.append(rows)
+            self.on_rows(rows, time)
 
     def finish(self, tuples):
         rule = self.rule
@@ -236,17 +289,63 @@ class Rule:
             if len({k[i][0] for k, _ in keyed} - {0}) > 1:
                 raise Wrong("kinds that cannot be ordered")
             keyed.sort(key=lambda pair, i=i: pair[0][i], reverse=descending)
-        rows = [self.project(s) for _, s in keyed]
+        rows = [row for _, s in keyed for row in self.project(s)]
         if rule["distinct"]:
             rows = functions.distinct(rows)
         return rows if rule["limit"] is None else rows[:rule["limit"]]
 
     def project(self, scope):
-        row = {}
+        """A row, or with unnest one for each item; of two columns of one name the later stands."""
+        columns = []
         for e, alias in self.rule["fields"]:
             if e == "*":
-                for part in scope.rows.values():
-                    row.update(part or {})
+                columns.append([dict(sum((list((part or {}).items()) for part in scope.rows.values()), []))])
+            elif e[0] == "unnest":
+                items = evaluate(e[1], scope)
+                if not isinstance(items, list):
+                    raise Wrong(f"unnest({items!r})")
+                columns.append([x if isinstance(x, dict) else {alias: x} for x in items])
             else:
-                row[alias or e[2]] = evaluate(e, scope)
-        return row
+                columns.append([{alias or e[2]: evaluate(e, scope)}])
+        return [{k: v for part in parts for k, v in part.items()} for parts in itertools.product(*columns)]
+
+
+class Union:
+    """UNION ALL, each row to one branch after the other."""
+
+    def __init__(self, branches):
+        self.branches = branches
+        self.event_time = any(b.event_time for b in branches)
+
+    def event(self, stream, rows, at):
+        for b in self.branches:
+            b.event(stream, rows, at)
+
+    def time(self, now):
+        for b in self.branches:
+            b.time(now)
+
+
+class Nested:
+    """A query over the results of another, which is its source `name`."""
+
+    def __init__(self, inner, outer):
+        self.inner, self.outer = inner, outer
+        self.event_time = inner.event_time
+
+    def event(self, stream, rows, at):
+        self.inner.event(stream, rows, at)
+
+    def time(self, now):
+        self.inner.time(now)
+        self.outer.time(now)
+
+
+def model_of(rule, tables, start, on_rows):
+    if rule.get("union"):
+        return Union([model_of(r, tables, start, on_rows) for r in rule["union"]])
+    outer = Rule(rule, tables, start, on_rows)
+    if not rule.get("inner"):
+        return outer
+    name = rule["sources"][0][0]
+    return Nested(model_of(rule["inner"], tables, start, lambda rows, time: outer.event(name, rows, time)), outer)
