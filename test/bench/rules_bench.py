@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Rules end to end: MQTT into the node's broker, through rules, out by MQTT, on loopback, events of 93 bytes.
+
+Publisher, broker, `data` and reader share the machine's cores; the publisher and reader are one program in C that costs
+little (broker_flood). Rates count until the rule has taken the last event. "Alone" is the same broker with no rule that
+reads the topic. Latency is from the publisher's clock before the write to the reader's after the read; each event is a
+message out. Memory is the private memory of `data` and, for a rule, how much a thousand (and ten thousand) of them that wait
+add to it, through REST, kept in its store.
+"""
+import contextlib
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from machine import free_port, until  # noqa: E402
+from objects import BUILD  # noqa: E402
+from test_data import Data  # noqa: E402
+
+FLOOD = BUILD / "src/part/data/broker_flood"
+RUNS = 5
+EVENTS = 500000
+
+
+def show(what, value, note):
+    print(f"{what:<52} {value:<44} ({note})", flush=True)
+
+
+@contextlib.contextmanager
+def program(*options):
+    base = Path(tempfile.mkdtemp(prefix="selvedge-rules-bench-"))
+    base.chmod(0o711)
+    port = free_port()
+    data = Data(base, "--mqtt", f"127.0.0.1:{port}", "--mqtt-anonymous", *options)
+    try:
+        data.start()
+        data.mqtt = port
+        until("the broker runs", lambda: "the broker runs" in data.log(), pause=0.02)
+        data.stream("bench", "bench", "mqtt")
+        yield data
+    finally:
+        data.stop()
+        shutil.rmtree(base)
+
+
+def flood(data, count, rate, out):
+    done = subprocess.run([FLOOD, *map(str, (data.mqtt, 0, count, 93, rate, out))], capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
+def taken(data):
+    """Events that the source gave the rule "r"."""
+    status = data.status("r")
+    return next(v for k, v in status.items() if k.startswith("source_") and k.endswith("records_in_total"))
+
+
+def through_rule(data):
+    """Events a second until the rule has seen the last, and how many it did not see."""
+    before = taken(data)
+    began = time.monotonic()
+    flood(data, EVENTS, 0, "-")
+    seen, last = 0, time.monotonic()
+    while seen < EVENTS and time.monotonic() - last < 2:
+        now = taken(data) - before
+        last = time.monotonic() if now > seen else last
+        seen = now
+    return seen / (last - began), EVENTS - seen
+
+
+def rates():
+    rules = {"filter and project": "SELECT device, temp FROM bench WHERE temp > 80",
+             "group by 1,000 devices": "SELECT device, count(*) AS n, avg(temp) AS t FROM bench GROUP BY device, "
+                                       "TUMBLINGWINDOW(ss, 1)"}
+    with program() as data:
+        alone = statistics.median(EVENTS / flood(data, EVENTS, 0, "-")["seconds"] for _ in range(RUNS))
+        show("MQTT QoS 0, broker alone", f"{alone:,.0f} events/s", f"median of {RUNS} x {EVENTS}")
+        for name, sql in rules.items():
+            data.rule("r", sql, {"nop": {}})
+            runs = [through_rule(data) for _ in range(RUNS)]
+            rate = statistics.median(rate for rate, _ in runs)
+            show(f"MQTT QoS 0, through a rule: {name}", f"{rate:,.0f} events/s   {rate / alone:.1%} of the broker alone",
+                 f"aim 90 %, {sum(lost for _, lost in runs)} lost")
+            data.ok("DELETE", "/rules/r")
+
+
+def latencies():
+    with program() as data:
+        data.rule("r", "SELECT device, t FROM bench WHERE temp > 0", {"mqtt": {"topic": "out", "sendSingle": True}})
+        flood(data, 1000, 1000, "out")  # the connections are there, the programs are warm
+        for rate, count in ((1000, 5000), (10000, 50000), (50000, 250000)):
+            t = flood(data, count, rate, "out")
+            show(f"event to action, MQTT to MQTT, {rate:,}/s",
+                 f"p50 {t['p50']:.0f} us   p99 {t['p99']:.0f} us   p99.9 {t['p999']:.0f} us",
+                 f"aim p99 1000 us, {t['back']} of {count} came back in {t['seconds']:.1f} s")
+
+
+def private(data):
+    for line in open(f"/proc/{data.process.pid}/smaps_rollup"):
+        if line.startswith("Private_Dirty"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no Private_Dirty")
+
+
+def memory():
+    plain = "SELECT a, b FROM bench WHERE a > 30"
+    windowed = "SELECT a, count(*) AS n, avg(a) AS m FROM bench WHERE a > 30 GROUP BY a, TUMBLINGWINDOW(ss, 10)"
+    for name, sql, action, count in (("filter, action nop", plain, {"nop": {}}, 1000),
+                                     ("filter, action nop", plain, {"nop": {}}, 10000),
+                                     ("filter, action mqtt", plain, {"mqtt": {"topic": "out"}}, 1000),
+                                     ("window of groups", windowed, {"nop": {}}, 1000)):
+        with program() as data:
+            idle = data.memory()
+            for i in range(50):
+                data.rule(f"first{i}", sql, action)
+            before = private(data)
+            for i in range(count):
+                data.rule(f"r{i}", sql, action)
+            each = (private(data) - before) / count
+            show(f"memory of an idle rule: {name}", f"{each:,.0f} bytes", f"aim 4096, {count} rules; eKuiper 400 to 500 kB")
+            if count == 10000:
+                show("memory of data, no rule and 10,000", f"{idle / 2**20:.1f} MB and {data.memory() / 2**20:.1f} MB RSS",
+                     "without the broker's process")
+
+
+if __name__ == "__main__":
+    for part in (rates, latencies, memory):
+        if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
+            part()
