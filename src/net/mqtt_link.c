@@ -24,6 +24,7 @@
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 30000
 #define OPEN_MS 15000
+#define GATHER 256 /* packets */
 
 /* ---- callbacks that wait ---- */
 
@@ -188,6 +189,14 @@ void mqtt_after(struct mqtt_client *c)
     mqtt_after_code(c, MOSQ_ERR_SUCCESS);
 }
 
+/* Messages that are acknowledged together: what waits in the socket is read first. */
+static bool gathers(struct mqtt_client *c, unsigned packets)
+{
+    char byte;
+    return c->unacknowledged && packets < GATHER && mosquitto_socket(c->mosq) >= 0 &&
+           recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
 static void on_poll(void *arg, unsigned events, int code)
 {
     struct mqtt_client *c = arg;
@@ -197,9 +206,11 @@ static void on_poll(void *arg, unsigned events, int code)
         events = IO_READABLE; /* the library finds out why */
     }
     if ((events & IO_READABLE) || (!c->held && more_to_read(c))) {
+        unsigned packets = 0;
         do {
             rc = mosquitto_loop_read(c->mosq, 1);
-        } while (rc == MOSQ_ERR_SUCCESS && !c->closed && !c->held && more_to_read(c));
+        } while (rc == MOSQ_ERR_SUCCESS && !c->closed && !c->held &&
+                 (more_to_read(c) || gathers(c, ++packets)));
     }
     if (!c->closed && rc == MOSQ_ERR_SUCCESS && (events & IO_WRITABLE)) {
         if (c->unacknowledged && c->cfg.on_acknowledge(c->cfg.arg) < 0) {
