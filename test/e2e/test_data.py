@@ -307,9 +307,13 @@ def test_windows_close_by_the_clock(data, base):
     data.stream("demo", "/push")
     data.rule("w", "SELECT k, count(*) AS c, avg(v) AS m FROM demo GROUP BY k, TUMBLINGWINDOW(ss, 1)",
               file_sink(base / "out"))
+    data.rule("each", "SELECT k, count(*) AS c FROM demo GROUP BY k, TUMBLINGWINDOW(ms, 100)", file_sink(base / "each"))
     data.ok("POST", "/push", [{"k": "x", "v": 1.5}, {"k": "x", "v": 2.5}, {"k": "y", "v": 4.0}])
     until("the window has closed", lambda: len(lines(base / "out")) >= 2, pause=0.05)
-    assert sum(r["c"] for r in lines(base / "out")) == 3
+    data.ok("POST", "/push", {"k": "z", "v": 1})
+    until("the next one has closed", lambda: lines(base / "out")[-1]["k"] == "z", pause=0.05)
+    assert lines(base / "out") == [{"k": "x", "c": 2, "m": 2}, {"k": "y", "c": 1, "m": 4}, {"k": "z", "c": 1, "m": 1}]
+    assert lines(base / "each") == [{"k": "x", "c": 2}, {"k": "y", "c": 1}, {"k": "z", "c": 1}]  # and nothing of the empty ones between and behind
 
 
 def test_rules_feed_each_other_through_memory_topics(data, base):
@@ -497,6 +501,9 @@ def test_a_rule_with_qos_goes_on_with_its_window_after_a_kill(data, base):
     data.start()
     data.ok("POST", "/push", {"a": 4})
     until("the window was full", lambda: lines(base / "out") == [{"c": 4}], pause=0.02)
+    data.ok("POST", "/push", [{"a": 5}, {"a": 6}, {"a": 7}, {"a": 8}, {"a": 9}])
+    until("the next was full", lambda: len(lines(base / "out")) > 1, pause=0.02)
+    assert lines(base / "out") == [{"c": 4}, {"c": 4}]
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps what is freed")
