@@ -91,7 +91,7 @@ struct pipeline {
     struct match_results *match_results; /* rule_match.c: while the matcher runs */
     struct watermark *watermark;         /* NULL in processing time */
     int64_t reached_us; /* in event time: nothing earlier comes out; INT64_MIN = not known */
-    struct analytic_state *analytics;    /* rule_analytic.c */
+    struct analytic_state *analytics; /* rule_analytic.c */
     struct wheel_timer timer;
     uint64_t late; /* rows that no window took for their lateness */
     struct op_count op_analytic, op_filter, op_window, op_project;
@@ -194,8 +194,8 @@ void pipeline_on_window(void *arg, const struct window_output *out);
 int analytic_new(const struct plan *plan, struct analytic_state **ret);
 void analytic_free(struct analytic_state *s, const struct plan *plan);
 /* Computes the analytic functions for the selected rows, in order, into *columns (n_analytics of
- * them), which are made in the batch's arena where *columns is NULL. Rows that fail are taken out of
- * sel. */
+ * them), which are made in the batch's arena where *columns is NULL. Rows that fail are taken out
+ * of sel. */
 int analytic_run(struct pipeline *p, struct batch *b, struct selection *sel,
                  struct column **columns);
 int analytic_save(const struct analytic_state *s, const struct plan *plan, struct arena *a,

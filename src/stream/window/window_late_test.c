@@ -310,10 +310,120 @@ static void sliding_windows_are_corrected_as_a_list_of_all_rows_says(void **stat
     }
 }
 
+/* ---- memory ---- */
+
+static void on_told(void *arg, const struct row *row, const struct err *err)
+{
+    struct world *t = arg;
+    (void)row;
+    (void)buf_printf(&t->want, "%s\n", err->text);
+}
+
+/* Rows, late ones among them; -ENOMEM where any of them, or a window, was lost. */
+static int live(struct world *t)
+{
+    static const int64_t times[] = {10, 20, 30, 15, 40, 50, 22, 60, 70, 80, 75, 90, 33, 99, 100};
+    struct err err;
+    int64_t now = INT64_MIN;
+    int all = window_new(&t->spec, on_emit, on_told, t, &t->window, &err);
+    for (size_t i = 0; t->window && i < 10 * ARRAY_SIZE(times); i++) {
+        int64_t at = (times[i % ARRAY_SIZE(times)] + 100 * (int64_t)(i / ARRAY_SIZE(times))) * MS;
+        struct value cells[] = {value_int((int64_t)i % 2), value_int((int64_t)i)};
+        struct row *row = row_new(cells, 2, NULL, NULL, at, 0);
+        int rc = !row       ? -ENOMEM
+                 : at < now ? window_correct(t->window, 0, row)
+                            : window_push(t->window, 0, row);
+        row_unref(row);
+        now = MAX_OF(now, at);
+        int moved = window_advance(t->window, now);
+        all = all < 0 ? all : rc < 0 ? rc : MIN_OF(moved, 0);
+    }
+    window_free(t->window);
+    buf_fini(&t->got);
+    buf_fini(&t->want);
+    t->window = NULL;
+    return all;
+}
+
+static void a_window_goes_on_when_an_allocation_fails(void **state)
+{
+    (void)state;
+    for (int keyed = 0; keyed < 2; keyed++) {
+        struct world *t = mem_zalloc(sizeof(*t));
+        srand(7);
+        make_statement(t);
+        t->spec.length = 60 * MS;
+        t->spec.lateness = 80 * MS;
+        t->spec.delay = 0;
+        t->spec.when = NULL;
+        t->spec.n_keys = (uint32_t)keyed;
+        int rc = -ENOMEM;
+        unsigned long n = 1, failed = 0;
+        for (; n < 100000; n += n < 500 ? 1 : 37) {
+            mem_fail_at(n);
+            rc = live(t);
+            failed += rc < 0;
+            if (mem_fail_at(0) < n) {
+                break;
+            }
+        }
+        assert_int_equal(rc, 0);
+        assert_true(failed > 100);
+        mem_free(t);
+    }
+}
+
+static void a_limit_of_memory_is_told_and_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct world *t = mem_zalloc(sizeof(*t));
+    struct err err;
+    srand(7);
+    make_statement(t);
+    t->spec.length = 5000 * MS;
+    t->spec.lateness = 100 * MS;
+    t->spec.delay = 0;
+    t->spec.when = NULL;
+    t->spec.n_keys = 1;
+    t->spec.memory_limit = 60000;
+    assert_int_equal(window_new(&t->spec, on_emit, on_told, t, &t->window, &err), 0);
+    for (int i = 0; i < 3000; i++) {
+        int64_t late = i % 10 == 9 ? 50 : 0;
+        struct value cells[] = {value_int(i % 7), value_int(1)};
+        struct row *row = row_new(cells, 2, NULL, NULL, (i * 10 - late) * MS, 0);
+        assert_true((late ? window_correct : window_push)(t->window, 0, row) >= 0);
+        row_unref(row);
+        assert_int_equal(window_advance(t->window, MAX_OF(i * 10 - late, i / 10 * 100) * MS), 0);
+        assert_true(window_bytes(t->window) < 90000);
+        buf_clear(&t->got);
+    }
+    (void)buf_putc(&t->want, '\0');
+    assert_non_null(strstr(buf_data(&t->want), "the limit of the rule is 60000"));
+    assert_int_equal(window_advance(t->window, 49999 * MS), 0); /* all has left */
+    buf_clear(&t->got);
+    for (int64_t at = 50000; at < 50003; at++) {
+        struct value cells[] = {value_int(3), value_int(at - 50000)};
+        struct row *row = row_new(cells, 2, NULL, NULL, at * MS, 0);
+        assert_int_equal(window_push(t->window, 0, row), 0);
+        row_unref(row);
+    }
+    assert_int_equal(window_advance(t->window, 50002 * MS), 0);
+    (void)buf_putc(&t->got, '\0');
+    assert_string_equal(buf_data(&t->got), "45000000-50000000 #0: [1 0 0 [0] ]\n"
+                                           "45001000-50001000 #0: [2 1 1 [0,1] ]\n"
+                                           "45002000-50002000 #0: [3 3 2 [0,1,2] ]\n");
+    window_free(t->window);
+    buf_fini(&t->got);
+    buf_fini(&t->want);
+    mem_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sliding_windows_are_corrected_as_a_list_of_all_rows_says),
+        cmocka_unit_test(a_window_goes_on_when_an_allocation_fails),
+        cmocka_unit_test(a_limit_of_memory_is_told_and_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,8 +127,10 @@ static int keep(struct window *w, struct kept *k, bool *ret_kept)
         slide_forget(w);
         w->by_fingers = w->rows.n;
     }
-    int rc = w->fingers ? finger_insert(w, w->fingers, k) : 0;
-    rc = rc < 0 ? rc : rowq_push(&w->rows, k);
+    int rc = rowq_push(&w->rows, k);
+    if (rc >= 0 && w->fingers && (rc = finger_insert(w, w->fingers, k)) < 0) {
+        w->rows.n--; /* the tree borrows from the queue: in both or in none */
+    }
     if (rc < 0) {
         window_kept_release(w, k);
         return rc;
