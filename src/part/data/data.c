@@ -139,12 +139,6 @@ static void free_data(struct data *d)
     mem_free(d);
 }
 
-static void on_abandoned(void *arg, int code)
-{
-    (void)code; /* the failure that ended the start is what counts */
-    free_data(arg);
-}
-
 int data_start(const struct data_config *cfg, struct data **ret, struct err *err)
 {
     struct data *d = mem_zalloc(sizeof(*d));
@@ -167,29 +161,15 @@ int data_start(const struct data_config *cfg, struct data **ret, struct err *err
         d->topics = topics_new(d->loop);
         rc = d->topics ? 0 : err_sys(err, -E_NOMEM, "start the rules");
     }
+    *ret = d;
     if (rc < 0) {
-        free_parts(d);
-        if (d->broker) {
-            broker_stop(TAKE_PTR(d->broker), NULL, NULL);
-        }
-        if (d->store) {
-            store_close(TAKE_PTR(d->store), on_abandoned, d);
-        } else {
-            free_data(d);
-        }
         return rc;
     }
     schemas_load(d);
     data_streams_load(d);
     data_rules_load(d);
     data_turn(d);
-    rc = cfg->api ? objects_start(d, cfg->api, err) : 0;
-    if (rc < 0) {
-        data_stop(d, 0, NULL, NULL);
-        return rc;
-    }
-    *ret = d;
-    return 0;
+    return cfg->api ? objects_start(d, cfg->api, err) : 0;
 }
 
 /* ---- stop: rules first, then what waits in the sinks, the store last ---- */
@@ -211,7 +191,11 @@ static void on_store_closed(void *arg, int code)
 static void on_broker_stopped(void *arg)
 {
     struct data *d = arg;
-    store_close(TAKE_PTR(d->store), on_store_closed, d);
+    if (d->store) {
+        store_close(TAKE_PTR(d->store), on_store_closed, d);
+    } else {
+        on_store_closed(d, 0);
+    }
 }
 
 static void on_flushed(void *arg)

@@ -32,7 +32,8 @@ struct data_config { /* texts are copied */
 };
 
 /* Opens the store, defines and starts what it holds. A definition that does not work any more is
- * kept, shown as stopped with the reason, and told by the log. */
+ * kept, shown as stopped with the reason, and told by the log. Where it fails *ret is what began,
+ * to be stopped all the same, or NULL as it was: its store closes by the loop. */
 int data_start(const struct data_config *cfg, struct data **ret, struct err *err);
 /* Saves checkpoints, flushes sinks for at most grace_ms, closes all; then done. */
 void data_stop(struct data *d, int64_t grace_ms, void (*done)(void *arg), void *arg);
