@@ -390,9 +390,10 @@ int stream_keep_row(struct engine_stream *s, const struct batch *b, uint32_t row
         return 0;
     }
     if (s->n_kept == limit) {
-        row_unref(s->kept[0]);
-        memmove(s->kept, s->kept + 1, (s->n_kept - 1) * sizeof(*s->kept));
-        s->n_kept--;
+        row_unref(s->kept[s->oldest]);
+        s->kept[s->oldest] = r;
+        s->oldest = (s->oldest + 1) % limit;
+        return 0;
     }
     if (s->n_kept == s->cap_kept) {
         uint32_t cap = s->cap_kept ? s->cap_kept * 2 : 16;
@@ -412,7 +413,7 @@ int stream_each_row(struct engine_stream *s, int (*fn)(void *arg, struct row *r)
 {
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < s->n_kept; i++) {
-        struct row *r = row_in_shape(s->kept[i], &s->shape);
+        struct row *r = row_in_shape(s->kept[(s->oldest + i) % s->n_kept], &s->shape);
         rc = r ? fn(arg, r) : -E_NOMEM;
         row_unref(r);
     }

@@ -64,8 +64,8 @@ struct engine_stream {
     uint64_t sequence;   /* of the next row */
     uint64_t rows, errors;
     uint32_t retain;   /* of a table: how many rows stay; 0 = all, within LIMIT_TABLE_ROWS */
-    struct row **kept; /* of a table: its rows, oldest first */
-    uint32_t n_kept, cap_kept;
+    struct row **kept; /* of a table: its rows, a ring once there are as many as stay */
+    uint32_t n_kept, cap_kept, oldest;
     struct lookup by_key; /* of a lookup table: its rows */
     void *data;
 };

@@ -444,6 +444,25 @@ static void what_cannot_be_planned_says_why(void **state)
            "inside another function");
 }
 
+static void a_table_keeps_its_last_rows_for_rules_that_come_later(void **state)
+{
+    struct fixture *f = *state;
+    char event[32];
+    define(f, "CREATE STREAM demo () WITH (DATASOURCE=\"demo\", FORMAT=\"json\")");
+    define(f, "CREATE TABLE t () WITH (DATASOURCE=\"t\", FORMAT=\"json\", RETAIN_SIZE=\"3\")");
+    struct rule *first =
+        add(f, "first", "SELECT demo.a FROM demo INNER JOIN t ON t.k = demo.a", NULL);
+    for (int i = 1; i <= 8; i++) {
+        (void)snprintf(event, sizeof(event), "{\"k\": %d}", i);
+        push(f, "t", i, event);
+    }
+    rule_free(first);
+    struct rule *r = add(f, "r", "SELECT t.k FROM demo INNER JOIN t ON t.k > demo.a", NULL);
+    push(f, "demo", 9, "{\"a\": 0}");
+    expect(f, "{\"k\":6}{\"k\":7}{\"k\":8}\n");
+    rule_free(r);
+}
+
 static void rows_that_go_one_by_one_cost_no_more_memory(void **state)
 {
     struct fixture *f = *state;
@@ -539,6 +558,7 @@ int main(void)
         ENGINE_TEST(matches_overlap_with_skip_to_next_row),
         ENGINE_TEST(matches_follow_event_time),
         ENGINE_TEST(what_cannot_be_planned_says_why),
+        ENGINE_TEST(a_table_keeps_its_last_rows_for_rules_that_come_later),
         ENGINE_TEST(rows_that_go_one_by_one_cost_no_more_memory),
         ENGINE_TEST(aliases_of_aliases_do_not_grow_without_bound),
         ENGINE_TEST(a_stream_in_use_is_not_dropped_but_replaced),
