@@ -357,6 +357,31 @@ static void a_damaged_state_is_refused(void **state)
     arena_fini(&a);
 }
 
+static void a_state_that_finds_no_memory_is_not_loaded(void **state)
+{
+    struct arena a;
+    struct value saved;
+    struct err err = {0};
+    int rc = -1;
+    (void)state;
+    arena_init(&a, 0);
+    const struct match_spec spec = save_some(&a, &saved);
+    unsigned long n = 1;
+    for (; rc < 0 && n < 1000; n++) {
+        struct told told = {0};
+        struct match *m = NULL;
+        assert_int_equal(match_new(&spec, on_match, on_error, &told, &m), 0);
+        mem_fail_at(n);
+        rc = match_load(m, &saved, &err);
+        (void)mem_fail_at(0);
+        match_free(m);
+        buf_fini(&told.text);
+    }
+    assert_int_equal(rc, 0);
+    assert_true(n > 20);
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +394,7 @@ int main(void)
         cmocka_unit_test(runs_are_bounded),
         cmocka_unit_test(memory_that_runs_out_is_told),
         cmocka_unit_test(a_damaged_state_is_refused),
+        cmocka_unit_test(a_state_that_finds_no_memory_is_not_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Late rows against a plain list: sliding, tumbling and hopping windows with allowed lateness, of
- * rows in random disorder, saved and loaded in between. The model keeps all rows it was given and,
- * at each firing, scans them. The seed is printed and may be given: SEED=n.
+ * Late rows against a plain list: sliding windows with allowed lateness, of rows in random
+ * disorder, saved and loaded in between. The model keeps all rows it was given and, at each firing,
+ * scans them. The seed is printed and may be given: SEED=n.
  */
 #include <setjmp.h>
 #include <stdarg.h>
