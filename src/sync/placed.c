@@ -126,7 +126,7 @@ static void copy_text(struct arena *a, struct json *to, const struct json *from,
         while (n < text.n && n > 0 && ((unsigned char)text.p[n] & 0xc0) == 0x80) {
             n--;
         }
-        json_set(to, member, json_string_n(a, str_n(text.p, n)));
+        json_set(to, member, n > 0 ? json_string_n(a, str_n(text.p, n)) : NULL);
     }
 }
 

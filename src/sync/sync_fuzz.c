@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines of the sync stream from an untrusted side: the first byte chooses digest, event, or the
- * request of a stream through the tunnel.
+ * Lines of the sync stream from an untrusted side: the first byte chooses digest, event, a
+ * node's report of a rule, or the request of a stream through the tunnel.
  */
 #include <assert.h>
 #include <stddef.h>
 
+#include "base/mem.h"
 #include "digest.h"
+#include "placed.h"
 #include "tunnel_stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,6 +24,27 @@ static void try_event(struct arena *a, struct str line)
         assert(cstr_eq(again.key, e.key) && digest_hash(again.object) == digest_hash(e.object));
     }
     buf_fini(&out);
+}
+
+/* What was cleaned once is clean, and any spec is matched without harm. */
+static void try_report(struct arena *a, struct str line)
+{
+    struct json *j = NULL;
+    struct placed_where w;
+    if (json_parse(a, line, NULL, &j, NULL) < 0) {
+        return;
+    }
+    struct json *entry = placed_clean(a, j, "n1", NULL);
+    if (entry) {
+        assert(digest_hash(placed_clean(a, entry, "n1", NULL)) == digest_hash(entry));
+        const struct json *status = placed_status(a, &entry, 1, 1, 1, j);
+        assert(digest_hash(placed_entry(status, "n1")) == digest_hash(entry));
+    }
+    if (placed_where_read(&w, j) == 0) {
+        assert(!w.node ? placed_matches(&w, "n1", w.selector)
+                       : placed_matches(&w, w.node, w.selector));
+        placed_where_fini(&w);
+    }
 }
 
 static void drop_ref(void *arg, const char *key)
@@ -59,6 +82,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'e':
         try_event(&a, line);
+        break;
+    case 'r':
+        try_report(&a, line);
         break;
     default:
         try_request(&a, line);
