@@ -59,9 +59,14 @@ struct ast_expr *sql_done(struct parser *p, struct ast_expr *e);
 /* Room for one more item of the list; NULL when memory is short (told). */
 void *sql_list_add(struct parser *p, struct list *l, size_t item_size);
 
-/* ---- sql_expr.c, sql_call.c ---- */
+/* ---- sql_expr.c, sql_operand.c, sql_call.c ---- */
 
 struct ast_expr *sql_expr(struct parser *p);
+/* One operand with its signs. */
+struct ast_expr *sql_operand(struct parser *p);
+/* A node of two operands (of NOT and minus: one); NULL where an operand is. */
+struct ast_expr *sql_make2(struct parser *p, enum ast_kind kind, uint32_t at, struct ast_expr *a,
+                           struct ast_expr *b);
 /* Operands of + and what binds closer. */
 struct ast_expr *sql_expr_additive(struct parser *p);
 /* e, e, ...: at least one. */
