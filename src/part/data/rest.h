@@ -16,7 +16,7 @@ struct http_exchange;
 struct json;
 
 void rest_handle(struct data *d, struct http_exchange *x);
-bool rest_has_path(struct str path); /* whether some route is of this path: "/rules" */
+bool rest_has_path(struct str path);  /* whether some route is of this path: "/rules" */
 void rest_tests_free(struct data *d); /* trial runs that are left */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See schemas.h. */
+/* The registry of .proto texts, and who uses one of them; see schemas.h. */
 #include "schemas.h"
 
 #include "base/limits.h"

@@ -27,8 +27,7 @@ typedef void sink_linger_fn(void *arg, int64_t ms);
 /* conf is borrowed. -E_INVAL with a sentence that names
  * the property. */
 int sink_encoder_new(struct data *d, const struct json *conf, bool values, sink_ready_fn *ready,
-                     void *arg, sink_linger_fn *linger, struct sink_encoder **ret,
-                     struct err *err);
+                     void *arg, sink_linger_fn *linger, struct sink_encoder **ret, struct err *err);
 void sink_encoder_free(struct sink_encoder *e); /* what lingers is given up; NULL is fine */
 /* 0, or the first failure (of a template, of memory); the other rows are messages nevertheless. */
 int sink_encoder_take(struct sink_encoder *e, struct batch *results, bool single, bool nulls,

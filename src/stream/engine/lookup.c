@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See lookup.h. */
+/* Rows of lookup tables by their keys; see lookup.h. */
 #include "lookup.h"
 
 #include "base/limits.h"
