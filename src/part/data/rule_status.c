@@ -75,7 +75,12 @@ struct json *data_rule_status(struct data_rule *r, struct arena *a)
     json_set_str(o, "last_exception", r->last_error ? r->last_error : "");
     json_set_int(o, "last_exception_time", r->last_error_at.us / 1000);
     json_set_int(o, "checkpoints_total", (int64_t)r->checkpoints);
+    json_set_str(o, "checkpoint_last_exception",
+                 r->checkpoint_trouble ? r->checkpoint_trouble : "");
     if (r->rule) {
+        if (r->data->n_shards > 0) {
+            json_set_int(o, "thread", placement_thread(r));
+        }
         (void)shard_hold(r->shard);
         json_set_int(o, "memory_bytes", (int64_t)rule_bytes(r->live));
         add_sources(o, r, a);

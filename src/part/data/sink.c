@@ -161,16 +161,11 @@ static bool full(const struct frame *f, const struct sink_queue *q)
 }
 
 /* < 0: the log cannot take it (now). */
-static int append(struct frame *f, const struct sink_item *it)
+static int append(struct frame *f, const struct sink_item *it, struct err *err)
 {
-    struct err err;
     uint64_t sequence;
-    int rc = sink_log_append(f->log, it->message.bytes, &sequence, &err);
-    if (rc < 0) {
-        trouble(f->sink, err.text);
-    } else {
-        f->dirty = true;
-    }
+    int rc = sink_log_append(f->log, it->message.bytes, &sequence, err);
+    f->dirty |= rc == 0;
     return rc;
 }
 
@@ -178,7 +173,11 @@ static int append(struct frame *f, const struct sink_item *it)
  * over the bounds there, or too large for ever, is dropped. Takes the item. */
 static void keep(struct frame *f, struct sink_item *it)
 {
-    int rc = f->held.n > 0 ? -E_NOSPACE : append(f, it);
+    struct err err;
+    int rc = f->held.n > 0 ? -E_NOSPACE : append(f, it, &err);
+    if (rc < 0 && f->held.n == 0) { /* told once: the rest waits behind it */
+        trouble(f->sink, err.text);
+    }
     if (rc < 0 && rc != -E_TOOBIG && !full(f, &f->held)) {
         sink_queue_push(&f->held, it);
         if (!f->space || !io_timer_active(f->space)) {
@@ -193,8 +192,9 @@ static void keep(struct frame *f, struct sink_item *it)
 static void keep_held(struct frame *f)
 {
     struct sink_item *it;
+    struct err err;
     while ((it = sink_queue_oldest_idle(&f->held))) {
-        if (append(f, it) < 0) {
+        if (append(f, it, &err) < 0) {
             start_timer(f, &f->space, on_space, SPACE_MS);
             return;
         }

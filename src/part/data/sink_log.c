@@ -361,37 +361,47 @@ static int write_record(struct sink_log *l, struct segment *s, struct str bytes,
     return err_sys(err, code, "write to '%s'", l->folder);
 }
 
-/* What is acknowledged wholly does not count: its segment makes room. */
-static bool is_full(struct sink_log *l, size_t more)
+/* When all is acknowledged the last segment goes, too: the next append begins another. */
+static bool make_room(struct sink_log *l)
 {
     struct segment *s = sink_log_last(l);
-    if (!l->max_bytes || l->bytes + HEAD + more <= l->max_bytes || l->bytes == 0) {
+    if (!s || s->bytes == 0 || l->acknowledged + 1 != l->next || sink_log_settle(l, NULL) < 0) {
         return false;
     }
-    if (l->refuse && l->acknowledged + 1 == l->next && sink_log_settle(l, NULL) == 0) {
-        sink_log_close_fds(l); /* the next append begins a segment */
-        sink_log_remove(l, s);
-        return false;
-    }
+    sink_log_close_fds(l);
+    sink_log_remove(l, s);
     return true;
 }
 
-int sink_log_append(struct sink_log *l, struct str bytes, uint64_t *ret_sequence, struct err *err)
+static bool is_full(struct sink_log *l, size_t more)
+{
+    return l->refuse && l->max_bytes && l->bytes > 0 && l->bytes + HEAD + more > l->max_bytes;
+}
+
+static int append_record(struct sink_log *l, struct str bytes, struct err *err)
 {
     int rc = 0;
-    if (bytes.n > RECORD_MAX) {
-        return err_set(err, -E_TOOBIG, "a message of %zu bytes is too large", bytes.n);
-    }
-    if (is_full(l, bytes.n) && l->refuse) {
-        return err_set(err, -E_NOSPACE, "the queue '%s' is full (%" PRIu64 " bytes)", l->folder,
-                       l->bytes);
-    }
     if (l->fd < 0) {
         rc = reopen_last(l, err);
     } else if (sink_log_last(l)->bytes >= SEGMENT_BYTES) {
         rc = start_segment(l, err);
     }
-    rc = rc < 0 ? rc : write_record(l, sink_log_last(l), bytes, err);
+    return rc < 0 ? rc : write_record(l, sink_log_last(l), bytes, err);
+}
+
+int sink_log_append(struct sink_log *l, struct str bytes, uint64_t *ret_sequence, struct err *err)
+{
+    if (bytes.n > RECORD_MAX) {
+        return err_set(err, -E_TOOBIG, "a message of %zu bytes is too large", bytes.n);
+    }
+    if (is_full(l, bytes.n) && !make_room(l)) {
+        return err_set(err, -E_NOSPACE, "the queue '%s' is full (%" PRIu64 " bytes)", l->folder,
+                       l->bytes);
+    }
+    int rc = append_record(l, bytes, err);
+    if (rc == -E_NOSPACE && make_room(l)) { /* of the disk */
+        rc = append_record(l, bytes, err);
+    }
     if (rc == 0) {
         *ret_sequence = l->next++;
         drop_oldest(l);
