@@ -6,7 +6,7 @@
  * ...) ^ definitions: REST in eKuiper's form, or kinds of data.selvedge.dev
  *
  * Definitions are durable before they are acknowledged, in a store of the part's own; what ran when
- * the process ended runs again when it starts. One loop thread.
+ * the process ended runs again when it starts. One loop thread; rules may run on more (shard.h).
  */
 #ifndef PART_DATA_DATA_H
 #define PART_DATA_DATA_H

@@ -149,6 +149,12 @@ static struct data_shard *home_of(const struct data_rule *r)
     return r->shard ? shard_arg(r->shard) : NULL;
 }
 
+unsigned placement_thread(const struct data_rule *r)
+{
+    const struct data_shard *home = home_of(r);
+    return home ? home->index + 1 : 0;
+}
+
 static bool reads_table(const struct data_rule *r)
 {
     const char *name;

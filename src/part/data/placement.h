@@ -29,6 +29,7 @@ void placement_close(struct data *d); /* after the rules */
 int placement_choose(struct data_rule *r, rule_result_fn *on_result, struct err *err);
 /* It runs now, or does so no more. */
 void placement_count(struct data_rule *r, bool runs);
+unsigned placement_thread(const struct data_rule *r); /* where it runs or ran: 0 = the loop's */
 void placement_forget(struct data_rule *r); /* of a stopped rule: r->live is r->rule again */
 /* The caller becomes the holder of r->live: all that was delivered before has been processed and
  * its results are with the sinks. Nothing on the loop's thread. */

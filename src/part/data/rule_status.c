@@ -42,7 +42,8 @@ static void add_sources(struct json *o, const struct data_rule *r, struct arena 
         count(o, a, "source", name, 0, "records_out_total", src ? src->events : 0);
         count(o, a, "source", name, 0, "exceptions_total", src ? src->errors : 0);
         count(o, a, "source", name, 0, "records_dropped_total", src ? src->dropped : 0);
-        count(o, a, "source", name, 0, "connection_status", src && src->connected);
+        int64_t link = src && src->connected ? 1 : src && src->trouble ? -1 : 0;
+        count(o, a, "source", name, 0, "connection_status", (uint64_t)link); /* 0: not yet */
         trouble(o, a, "source", name, 0, src ? src->trouble : s ? s->trouble : NULL);
     }
 }
