@@ -6,10 +6,12 @@ Publisher, broker, `data` and reader share the machine's cores; the publisher an
 little (broker_flood). Rates count until the rule has taken the last event. "Alone" is the same broker with no rule that
 reads the topic. Latency is from the publisher's clock before the write to the reader's after the read; each event is a
 message out. Memory is the private memory of `data` and, for a rule, how much a thousand (and ten thousand) of them that wait
-add to it, through REST, kept in its store.
+add to it, through REST, kept in its store. Scaling is `rule bench` with one thread and with two: of eight rules dealt out to
+them, and of one rule over a share of the events each.
 """
 import contextlib
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -92,7 +94,8 @@ def rates():
 
 def latencies():
     with program() as data:
-        data.rule("r", "SELECT device, t FROM bench WHERE temp > 0", {"mqtt": {"topic": "out", "sendSingle": True}})
+        data.rule("r", "SELECT device, t FROM bench WHERE temp > 0",
+                  {"mqtt": {"topic": "out", "sendSingle": True, "bufferLength": 65536}})
         flood(data, 1000, 1000, "out")  # the connections are there, the programs are warm
         for rate, count in ((1000, 5000), (10000, 50000), (50000, 250000)):
             t = flood(data, count, rate, "out")
@@ -111,25 +114,47 @@ def private(data):
 def memory():
     plain = "SELECT a, b FROM bench WHERE a > 30"
     windowed = "SELECT a, count(*) AS n, avg(a) AS m FROM bench WHERE a > 30 GROUP BY a, TUMBLINGWINDOW(ss, 10)"
-    for name, sql, action, count in (("filter, action nop", plain, {"nop": {}}, 1000),
-                                     ("filter, action nop", plain, {"nop": {}}, 10000),
-                                     ("filter, action mqtt", plain, {"mqtt": {"topic": "out"}}, 1000),
-                                     ("window of groups", windowed, {"nop": {}}, 1000)):
+    for name, sql, action, count in (("filter, action nop", plain, {"nop": {}}, 10000),
+                                     ("filter, action mqtt", plain, {"mqtt": {"topic": "out"}}, 5000),
+                                     ("window of groups, action nop", windowed, {"nop": {}}, 5000)):
         with program() as data:
-            idle = data.memory()
+            rss = [data.memory()]
             for i in range(50):
                 data.rule(f"first{i}", sql, action)
             before = private(data)
             for i in range(count):
                 data.rule(f"r{i}", sql, action)
-            each = (private(data) - before) / count
-            show(f"memory of an idle rule: {name}", f"{each:,.0f} bytes", f"aim 4096, {count} rules; eKuiper 400 to 500 kB")
-            if count == 10000:
-                show("memory of data, no rule and 10,000", f"{idle / 2**20:.1f} MB and {data.memory() / 2**20:.1f} MB RSS",
-                     "without the broker's process")
+                if i in (950, count - 1):
+                    rss.append(data.memory())
+            show(f"memory of an idle rule: {name}", f"{(private(data) - before) / count:,.0f} bytes",
+                 f"aim 4096, {count} rules; eKuiper 400 to 500 kB")
+            show("  RSS of data", "   ".join(f"{n / 2**20:.1f} MB" for n in rss),
+                 f"no rule, 1,000, {count}; without the broker's process")
+
+
+def bench(file, events, threads):
+    done = subprocess.run([BUILD / "libexec/selvedge/rule", "bench", file, str(events), "--threads", str(threads)],
+                          capture_output=True, check=True, text=True)
+    return float(re.search(r"([0-9]+) events/s", done.stdout.splitlines()[-1]).group(1))
+
+
+def scaling():
+    sql = "SELECT device, count(*) AS n, avg(temp) AS t, max(temp) AS m FROM s WHERE hum > {} GROUP BY device, TUMBLINGWINDOW(ss, 1)"
+    event = {"ts": 1600000000977, "status": "nominal-steady"}
+    with tempfile.TemporaryDirectory(prefix="selvedge-rules-bench-") as base:
+        for rules, events in ((1, 2000000), (8, 1000000)):
+            path = Path(base) / f"{rules}.json"
+            path.write_text(json.dumps({
+                "streams": ['CREATE STREAM s () WITH (FORMAT="json")'],
+                "rules": [{"id": f"r{i}", "sql": sql.format(10 + i)} for i in range(rules)],
+                "events": [{"stream": "s", "at": 0, "data": {"device": f"pump-a-{i:04}", **event, "temp": 10.25 + i % 80,
+                                                             "hum": 12.5 + i % 77}} for i in range(1000)]}))
+            one, two = (statistics.median(bench(path, events, threads) for _ in range(RUNS)) for threads in (1, 2))
+            show(f"JSON, {rules} windowed rule{'s' * (rules > 1)}, one thread and two",
+                 f"{one / 1e6:.2f} and {two / 1e6:.2f} M events/s, {two / one:.2f} times", f"median of {RUNS} x {events}")
 
 
 if __name__ == "__main__":
-    for part in (rates, latencies, memory):
+    for part in (rates, latencies, memory, scaling):
         if len(sys.argv) < 2 or part.__name__ in sys.argv[1:]:
             part()
