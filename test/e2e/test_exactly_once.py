@@ -196,6 +196,28 @@ def test_no_message_of_a_broker_is_missing(data, base):
         print(f"{sum(got.values()) - sent} repetitions of {sent}")
 
 
+def test_the_own_broker_keeps_a_session_for_rules_with_qos(make, base):
+    port = free_port()
+    data = make("--mqtt", f"127.0.0.1:{port}", "--mqtt-anonymous")
+    data.stream("m", "in/#", "mqtt")
+    data.rule("r", "SELECT n, meta(topic) AS t FROM m", file_sink(base / "out"), qos=2, checkpointInterval=20)
+
+    def connected():
+        return data.status("r")["source_m_0_connection_status"] == 1
+
+    for part in range(3):
+        until("it is connected", connected, pause=0.02)
+        until("the broker listens", lambda: subprocess.run(
+            ["mosquitto_pub", "-p", str(port), "-t", "x", "-n"], stderr=subprocess.DEVNULL).returncode == 0, pause=0.05)
+        subprocess.run(["mosquitto_pub", "-p", str(port), "-t", "in/a", "-q", "1", "-l"], check=True, text=True,
+                       input="".join(f'{{"n": {n}}}\n' for n in range(part * 100, part * 100 + 100)))
+        until("all arrived", lambda: count_lines(base / "out") == part * 100 + 100, pause=0.02)
+        data.kill()
+        data.start()
+    until("the file is whole again", lambda: count_lines(base / "out") == 300, pause=0.02)
+    assert lines(base / "out") == [{"n": n, "t": "in/a"} for n in range(300)]
+
+
 def test_a_full_disk_holds_a_rule_up_and_loses_nothing(data, base):
     """A receiver that is down, and a state folder with room for a part of the results: the source waits."""
     disk, count = base / "disk", 150000
