@@ -42,6 +42,7 @@ struct object {
     int64_t told_generation, told_hash;
     /* a report under way, or waiting */
     struct http_fetch *fetch;
+    bool look_again; /* it was to be compared while the report was under way */
     struct list waiting; /* of objects->waiting */
 };
 

@@ -91,6 +91,7 @@ static bool differs(const struct object *obj, const struct json *entry, bool cou
 
 /* ---- one report ---- */
 
+static void consider(struct objects *o, struct object *obj, bool counts);
 static void send_next(struct objects *o);
 
 static void on_answer(void *arg, int code, const struct http_response *resp, struct str body,
@@ -107,6 +108,9 @@ static void on_answer(void *arg, int code, const struct http_response *resp, str
     }
     if (resp->status >= 400 && resp->status != 404) { /* 404: it just went */
         log_warn("report %s: %d " STR_FMT ", ignoring", obj->resource, resp->status, STR_ARG(body));
+    }
+    if (obj->look_again) {
+        consider(o, obj, false);
     }
     send_next(o);
 }
@@ -162,8 +166,9 @@ void object_report_cancel(struct object *obj)
 static void consider(struct objects *o, struct object *obj, bool counts)
 {
     struct arena a;
+    obj->look_again = obj->fetch != NULL;
     if (!obj->text || !obj->uid || obj->fetch || !list_empty(&obj->waiting)) {
-        return; /* gone, or about to be told; the answer's echo is looked at again */
+        return; /* gone, or about to be told */
     }
     arena_init_small(&a, 0);
     const struct json *entry = make_entry(obj, obj->node, &a);
