@@ -175,7 +175,9 @@ def lookup_table(data, name="alarms", kind="memory"):
                                                 'KIND="lookup", KEY="id")'})
 
 
-def test_a_lookup_table_follows_what_a_rule_says(data, base):
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_lookup_table_follows_what_a_rule_says(make, base, threads):
+    data = make("--threads", threads)
     data.stream("demo", "/push")
     data.stream("commands", "/commands")
     assert lookup_table(data) == (201, "Table alarms is created.")

@@ -4,6 +4,7 @@
  *
  *   engine.c       the engine: time, events in
  *   catalog.c      streams and tables
+ *   lookup.c       rows of lookup tables
  *   plan*.c        from a statement to a plan
  *   rule.c         life of a rule, checkpoints, status
  *   rule_rows.c    rows in: analytic functions, filter, projection as columns, windows
