@@ -91,14 +91,9 @@ static void set_eval(struct joining *jn, const struct joined *j, struct eval *ev
                         .now_us = jn->w->now_us};
 }
 
-/* Adds the pair when ON is true for it: 1, 0 or an error. */
-static int try_pair(struct joining *jn, const struct joined *left, const struct joined *right,
-                    bool keep)
+/* Whether ON is true for it: 1, 0 or an error. */
+static int holds(struct joining *jn, const struct joined *j)
 {
-    struct joined *j = pair(jn, left, right);
-    if (!j) {
-        return -ENOMEM;
-    }
     bool yes = true;
     if (jn->spec->on && jn->spec->kind != AST_JOIN_CROSS) {
         struct eval ev;
@@ -108,11 +103,23 @@ static int try_pair(struct joining *jn, const struct joined *left, const struct 
             return err_wrap(jn->err, rc, "run Join error");
         }
     }
-    if (!yes) {
-        return 0;
+    return yes;
+}
+
+/* Adds the pair when ON is true for it: 1, 0 or an error. */
+static int try_pair(struct joining *jn, const struct joined *left, const struct joined *right,
+                    bool keep)
+{
+    struct joined *j = pair(jn, left, right);
+    if (!j) {
+        return -ENOMEM;
     }
-    int rc = keep ? add(jn, j) : 0;
-    return rc < 0 ? rc : 1;
+    int rc = holds(jn, j);
+    if (rc > 0 && keep) {
+        int code = add(jn, j);
+        rc = code < 0 ? code : rc;
+    }
+    return rc;
 }
 
 /* ---- equalities of ON ---- */
@@ -358,19 +365,25 @@ static int join_looked_up(struct joining *jn)
 {
     const struct expr *key = key_of(jn);
     const struct row *one = NULL, **rows = &one;
+    struct joined *probe = new_joined(jn->w), *right = new_joined(jn->w);
     uint32_t n = 0;
+    if (!probe || !right) {
+        return -ENOMEM;
+    }
     int rc = key ? 0 : candidates(jn, NULL, NULL, &rows, &n);
     for (uint32_t i = 0; rc >= 0 && i < jn->lefts.n; i++) {
         const struct joined *left = jn->lefts.items[i];
         int any = 0;
         rc = key ? candidates(jn, key, left, &rows, &n) : 0;
         for (uint32_t k = 0; rc >= 0 && k < n; k++) {
-            struct joined *right = new_joined(jn->w);
-            if (right) {
-                right->tuple.rows[jn->right] = rows[k];
+            right->tuple.rows[jn->right] = probe->tuple.rows[jn->right] = rows[k];
+            probe->computed = left->computed;
+            memcpy(probe->tuple.rows, left->tuple.rows, jn->right * sizeof(rows[0]));
+            rc = holds(jn, probe); /* memory is for what fits, not for all that is looked through */
+            if (rc > 0) {
+                any = 1;
+                rc = add(jn, pair(jn, left, right));
             }
-            rc = right ? try_pair(jn, left, right, true) : -ENOMEM;
-            any |= rc > 0;
         }
         if (rc >= 0 && !any && jn->spec->kind == AST_JOIN_LEFT) {
             rc = add(jn, pair(jn, left, NULL));
