@@ -356,7 +356,7 @@ bool placement_room(struct data_stream *ds)
 {
     bool room = true;
     for (uint32_t i = 0; i < ds->data->n_shards; i++) {
-        room = (!ds->there[i] || shard_room(ds->data->shards[i].shard)) && room;
+        room = (!ds->there[i] || shard_room(ds->data->shards[i].shard, ds->keepers > 0)) && room;
     }
     return room;
 }

@@ -15,8 +15,9 @@
 
 #define STACK_BYTES ((size_t)512 << 10) /* depths are bounded: limits.def */
 
-#define ROOM 32 /* sources that can wait do so early: what waits is processed before a rule stops \
-                 */
+#define ROOM                                                                             \
+    64 /* sources that can wait do so early: what waits is processed before a rule stops \
+        */
 
 struct entry {
     struct engine_stream *stream;
@@ -321,10 +322,10 @@ void shard_settle(struct shard *s)
 
 /* ---- events in ---- */
 
-bool shard_room(struct shard *s)
+bool shard_room(struct shard *s, bool soon)
 {
     lock(s);
-    bool room = has_room(s);
+    bool room = soon ? s->n == 0 : has_room(s);
     s->starved |= !room;
     unlock(s);
     return room;

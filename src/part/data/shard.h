@@ -76,9 +76,9 @@ void shard_settle(struct shard *s);
 
 struct shard_events; /* shard_events.h */
 
-/* Whether a source that can wait may deliver: little is there yet. When not, on_room comes later.
- */
-bool shard_room(struct shard *s);
+/* Whether a source that can wait may deliver: little is there yet; with `soon`: nothing that waits,
+ * as all is processed at once when a rule takes a checkpoint. When not, on_room comes later. */
+bool shard_room(struct shard *s, bool soon);
 /* Takes a reference of its own. stream is of the shard's engine. -E_AGAIN: full. */
 int shard_push(struct shard *s, struct engine_stream *stream, struct shard_events *ev);
 

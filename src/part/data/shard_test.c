@@ -149,7 +149,7 @@ static bool push(struct fixture *f, uint32_t n)
 /* As a source does: waits for room. */
 static void push_waiting(struct fixture *f, uint32_t n)
 {
-    while (!shard_room(f->shard)) {
+    while (!shard_room(f->shard, false)) {
         unsigned before = f->rooms;
         while (f->rooms == before) {
             loop_run_once(f->loop);
@@ -191,12 +191,12 @@ static void test_a_source_that_does_not_wait_is_bounded_and_told(void **state)
     }
     assert_int_equal(f.next, LIMIT_SHARD_DELIVERIES);
     assert_int_equal(f.refused, 1);
-    assert_false(shard_room(f.shard));
+    assert_false(shard_room(f.shard, false));
     shard_release(f.shard);
     while (f.rooms == 0) {
         loop_run_once(f.loop);
     }
-    assert_true(shard_room(f.shard));
+    assert_true(shard_room(f.shard, false));
     settle(&f);
     assert_int_equal(f.seen, f.next);
     tear_down(&f);
@@ -210,7 +210,7 @@ static void test_settling_makes_room_that_is_told(void **state)
     (void)shard_hold(f.shard);
     while (push(&f, 1)) {
     }
-    assert_false(shard_room(f.shard));
+    assert_false(shard_room(f.shard, false));
     shard_settle(f.shard); /* the thread has nothing to do afterwards */
     shard_release(f.shard);
     assert_int_equal(f.seen, f.next);

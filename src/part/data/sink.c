@@ -227,6 +227,8 @@ static void enqueue(struct frame *f, struct sink_item *it)
 
 /* ---- messages of the encoder ---- */
 
+static void send_next(struct frame *f);
+
 /* What one emission became in the thread of a shard, on its way to the loop. */
 struct collected {
     struct shard_note note;
@@ -279,6 +281,9 @@ static void on_collected(struct shard_note *n)
     struct list *l;
     while ((l = list_pop_front(&c->items))) {
         list_init(l);
+        if (!f->log && full(f, &f->queue)) {
+            send_next(f); /* all of a backlog may come in one tick */
+        }
         enqueue(f, CONTAINER_OF(l, struct sink_item, link));
     }
     if (c->linger_ms >= 0) {
