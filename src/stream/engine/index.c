@@ -8,6 +8,8 @@
  * A match marks rows in a bitmap of each rule that it meets (index_match.c), which also makes a row
  * that meets a rule twice count once.
  */
+#include "index.h"
+
 #include "base/mem.h"
 #include "index_private.h"
 
