@@ -7,6 +7,8 @@
 #include "base/limits.h"
 #include "io/zone.h"
 
+#define TURNS_MAX 128 /* more than sub-queries can nest */
+
 /* ---- life ---- */
 
 int engine_new(const struct engine_options *opts, int64_t now_us, struct engine **ret,
@@ -67,7 +69,12 @@ int engine_advance(struct engine *e, int64_t now_us)
     if (now_us > e->now_us) {
         e->now_us = now_us;
     }
-    wheel_turn(e->wheel, e->now_us);
+    /* What fires may give rows to the pipeline around it, which then waits for this time as well.
+     */
+    for (int turn = 0; turn < TURNS_MAX && (turn == 0 || wheel_next(e->wheel) <= e->now_us);
+         turn++) {
+        wheel_turn(e->wheel, e->now_us);
+    }
     return 0;
 }
 

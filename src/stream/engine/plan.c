@@ -275,8 +275,8 @@ static int split(struct planner *p, const struct ast_select *s, struct expr *e)
         int rc = split(p, s, e->a);
         return rc < 0 ? rc : split(p, s, e->b);
     }
-    bool before = (plan_reads(e) & ~UINT64_C(1)) == 0 && left_only(p) &&
-                  !rows_make_window(s->window.kind);
+    bool before =
+        (plan_reads(e) & ~UINT64_C(1)) == 0 && left_only(p) && !rows_make_window(s->window.kind);
     struct expr *joined =
         both(p, before ? p->plan->filter : (struct expr *)p->plan->window->where, e);
     if (!joined) {

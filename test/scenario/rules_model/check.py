@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import expressions, values
+from . import expressions, functions, values
 from .rules import model_of, statement
 
 
@@ -41,10 +41,23 @@ def of_model(story, rule):
     for event in story["events"]:
         if not model.event_time:
             model.time(event["at"])
-        model.event(event["stream"], values.of_json(event["rows"]), event["at"])
+        model.event(event["stream"], rows_of(story, event), event["at"])
     if not model.event_time:
         model.time(story["until"])
     return [[row] for rows in results for row in rows] if single(rule) else results
+
+
+def rows_of(story, event):
+    """As the stream declares them; a row with a value that cannot be converted is no event."""
+    rows = values.of_json(event["rows"])
+    types, defaults = story["types"].get(event["stream"], ({}, {}))
+    made = []
+    for row in rows:
+        try:
+            made.append({**defaults, **row, **{n: functions.declared(t, row[n]) for n, t in types.items() if n in row}})
+        except values.Wrong:
+            pass
+    return made
 
 
 def single(rule):
@@ -68,20 +81,28 @@ def alike(a, b):
     return type(a) is type(b) and a == b
 
 
-def differing(program, story):
-    """The rules whose results differ: [(rule, got, wanted)]; or a single (None, text, None) where the program failed."""
+def compare(program, story):
+    """([(rule, got, wanted)] of the rules that differ, how many emissions were compared).
+
+    A program that failed gives one (None, what it said, None). A rule of which the model does not know all is left out.
+    """
     got, said = of_program(program, story)
     if got is None:
-        return [(None, said, None)]
-    found = []
+        return [(None, said, None)], 0
+    found, emissions = [], 0
     for rule in story["rules"]:
         try:
             wanted = of_model(story, rule)
         except values.Unknown:
             continue
+        emissions += len(wanted)
         if not alike(got[rule["id"]], wanted):
             found.append((rule, got[rule["id"]], wanted))
-    return found
+    return found, emissions
+
+
+def differing(program, story):
+    return compare(program, story)[0]
 
 
 # ---- making it small ----

@@ -167,14 +167,11 @@ def case(e, scope):
 
 
 def member(e, scope):
+    """What is no struct has no members."""
     v = evaluate(e[1], scope)
-    if v is not None and not isinstance(v, (dict, list)):
-        raise Wrong(f"{v!r}->")
     if isinstance(v, list) and v:
         raise Unknown("members of the items of an array")
-    if v == []:
-        return v
-    return None if v is None else v.get(e[2])
+    return v.get(e[2]) if isinstance(v, dict) else v if v == [] else None
 
 
 def index(e, scope):

@@ -82,6 +82,19 @@ SCALARS = {
 }
 
 
+def declared(type_, v):
+    """What a declared column makes of a value."""
+    if v is None:
+        return None
+    if type_ == "boolean" and isinstance(v, str):
+        raise Unknown("texts as booleans") if v.lower() in ("true", "false", "0", "1", "t", "f") else Wrong(f"{v!r} as a boolean")
+    if isinstance(v, bool) and type_ != "boolean" or isinstance(v, (list, dict)) or isinstance(v, str) and type_ != "string":
+        raise Wrong(f"{v!r} as a {type_}")
+    if type_ == "bigint" and not values.INT_MIN <= int(v) <= values.INT_MAX:
+        raise Wrong(f"{v!r} as a bigint")
+    return {"bigint": int, "float": float, "string": text, "boolean": bool}[type_](v)
+
+
 TAKE_NULLS = ("isnull", "coalesce", "array_create", "object_construct", "numbytes", "startswith", "endswith", "indexof")
 
 

@@ -6,12 +6,16 @@ something; a few are of any kind, and a few fields of events are of another kind
 """
 import json
 
+from . import expressions
+
 START = 1_541_152_486_000  # ms; a whole second
 TEXTS = ["", "a", "red", "Green", "blue blue", "\u00e4\u00f6\u00fc", "\u65e5\u672c\u8a9e", "\U0001f600", "x'y", 'q"z',
          "a_b%c", "tab\tnew\nline", "0", "12", "null", "\u0000z"[1:], "zz" * 20]
 INTS = [0, 1, -1, 2, 3, 7, 10, 100, -100, 2 ** 31, 2 ** 53 + 1, 2 ** 63 - 1, -2 ** 63, 10 ** 25]
 FLOATS = [0.5, -0.5, 1.0, 2.25, 1e-300, 1e300, -1e18, 0.1, 3.0e10, 123456.789]
 KINDS = {"k": "string", "i": "number", "f": "number", "s": "string", "b": "boolean", "a": "array", "o": "struct"}
+TYPES = {"k": "string", "i": "bigint", "f": "float", "s": "string", "b": "boolean", "ts": "bigint"}  # of the stream s3
+DEFAULTS = {"i": 7, "k": "none"}
 COMPARISONS = ["=", "!=", "<", "<=", ">", ">="]
 
 
@@ -227,6 +231,8 @@ def empty_rule(sources):
 
 def simple(r, stream, kinds=None):
     """One stream, with or without a window, grouped or not."""
+    if stream == "s3":
+        kinds = {n: k for n, k in KINDS.items() if n in TYPES}
     kinds = kinds or KINDS
     x = Expressions(r, [(None, n, k) for n, k in kinds.items()])
     event_time = kinds is KINDS and chance(r, 0.4)
@@ -246,7 +252,7 @@ def simple(r, stream, kinds=None):
 def plain(r, x, made):
     made["fields"] = [(x.of(r.choice(["number", "number", "string", "boolean", "array", "struct"])), f"c{i}")
                       for i in range(r.randint(1, 4))]
-    if chance(r, 0.15):
+    if chance(r, 0.15) and made["sources"][0][0] != "s3":
         made["fields"] = [("*", None)]
     elif chance(r, 0.25):
         made["fields"].append((analytic(r, x), "an"))
@@ -334,12 +340,15 @@ def grouped(r, x, made):
 
 def story(r, n_rules, n_events):
     """Streams, rules and events that go into one process."""
-    streams = ["s1", "s2"]
+    streams = ["s1", "s2", "s3"]
     happened = events(r, streams, n_events)
     options = 'FORMAT="json"'
+    columns = ", ".join(f"{n} {t}" + (f" DEFAULT {expressions.constant_sql(DEFAULTS[n])}" if n in DEFAULTS else "")
+                        for n, t in TYPES.items())
     return {"start": START, "until": happened[-1][1] + 3000,
-            "streams": [f'CREATE STREAM {s} () WITH (DATASOURCE="{s}", {options}, TIMESTAMP="ts")' for s in streams]
-            + [f'CREATE TABLE t () WITH (DATASOURCE="t", {options})'],
+            "streams": [f'CREATE STREAM {s} ({columns if s == "s3" else ""}) WITH (DATASOURCE="{s}", {options}, TIMESTAMP="ts")'
+                        for s in streams] + [f'CREATE TABLE t () WITH (DATASOURCE="t", {options})'],
             "tables": {"t": [row(r) for _ in range(r.randint(1, 6))]},
+            "types": {"s3": (TYPES, DEFAULTS)},
             "events": [{"stream": s, "at": at, "rows": rows, "text": event_text(r, rows)} for s, at, rows in happened],
             "rules": [rule(r, i, streams) for i in range(n_rules)]}
