@@ -174,6 +174,10 @@ static void on_turn(void *arg)
     if (all_synced(o)) {
         objects_apply(o);
         objects_report(o, false);
+        if (!o->swept) {
+            objects_sweep(o);
+            o->swept = true;
+        }
     }
 }
 

@@ -293,3 +293,28 @@ void objects_apply(struct objects *o)
     }
     mem_free(list);
 }
+
+static bool names_rule(struct objects *o, struct str name)
+{
+    MAP_FOR_EACH (slot, &o->known) {
+        const struct object *obj = slot->value;
+        CLEANUP(mem_freep) char *own = obj->type == OBJECT_RULE ? rule_name(obj) : NULL;
+        if (own && str_is(name, own)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void sweep_one(struct data *d, struct str name, struct str value)
+{
+    (void)value;
+    if (!data_rule_find(d, name) && !names_rule(d->objects, name)) {
+        data_keep(d, "checkpoints", name, STR_NULL, NULL, NULL);
+    }
+}
+
+void objects_sweep(struct objects *o)
+{
+    data_kept_each(o->data, "checkpoints", sweep_one);
+}

@@ -42,7 +42,7 @@ struct object {
     int64_t told_generation, told_hash;
     /* a report under way, or waiting */
     struct http_fetch *fetch;
-    bool look_again; /* it was to be compared while the report was under way */
+    bool look_again;     /* it was to be compared while the report was under way */
     struct list waiting; /* of objects->waiting */
 };
 
@@ -56,11 +56,14 @@ struct objects {
     struct io_timer tick;  /* counts go up, what does not work is tried again */
     struct list waiting;   /* reports */
     unsigned reporting;    /* under way */
+    bool swept;            /* objects_sweep() was done */
     struct io_timer again; /* after a report that failed */
 };
 
 /* objects_apply.c: makes the engine what the objects say. Objects that are gone are freed. */
 void objects_apply(struct objects *o);
+/* Drops checkpoints of rules that went while this program did not run. */
+void objects_sweep(struct objects *o);
 
 /* objects.c */
 void object_free(struct object *obj);

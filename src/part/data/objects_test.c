@@ -376,6 +376,40 @@ static void tables_are_of_their_kind(void **state)
     assert_null(engine_stream(f->data->engine, STR_LIT("t")));
 }
 
+static bool kept(struct fixture *f, const char *rule)
+{
+    return data_kept(f->data, "checkpoints", str_of(rule)).p != NULL;
+}
+
+static void restart_data(struct fixture *f)
+{
+    const struct data_config cfg = {.loop = f->loop, .api = f->socket, .dir = f->dir};
+    bool done = false;
+    data_stop(f->data, 0, data_ended, &done);
+    while (!done) {
+        loop_run_once(f->loop);
+    }
+    assert_int_equal(data_start(&cfg, &f->data, NULL), 0);
+}
+
+static void checkpoints_of_rules_that_went_meanwhile_go_as_well(void **state)
+{
+    struct fixture *f = *state;
+    restart_data(f);
+    make(f, "rule", "farm", "broken", RULE("SELECT a FROM none"));
+    shows(f, "rules.data.selvedge.dev/farm/broken", "Failed", ""); /* this start has swept */
+    data_keep(f->data, "checkpoints", STR_LIT("farm/broken"), STR_LIT("{}"), NULL, NULL);
+    data_keep(f->data, "checkpoints", STR_LIT("farm/gone"), STR_LIT("{}"), NULL, NULL);
+    restart_data(f);
+    assert_true(kept(f, "farm/broken") && kept(f, "farm/gone"));
+    int64_t end = mono_now().us + WAIT_US;
+    while (kept(f, "farm/gone") && mono_now().us < end) {
+        loop_run_once(f->loop);
+    }
+    assert_true(kept(f, "farm/broken"));
+    assert_false(kept(f, "farm/gone"));
+}
+
 #define OBJECTS_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -388,6 +422,7 @@ int main(void)
         OBJECTS_TEST(one_name_belongs_to_one_definition),
         OBJECTS_TEST(while_the_api_is_away_all_goes_on),
         OBJECTS_TEST(tables_are_of_their_kind),
+        OBJECTS_TEST(checkpoints_of_rules_that_went_meanwhile_go_as_well),
     };
     log_init("objects_test", LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
