@@ -185,6 +185,8 @@ def window(r, x, event_time):
         w["begin"] = x.boolean(1)
         if chance(r, 0.6):
             w["emit"] = x.boolean(1)
+        if x.field("string") and chance(r, 0.4):
+            w["partition"] = [x.field("string")]
     else:
         w["unit"] = "ms" if chance(r, 0.6) else "ss"
         unit = 100 if w["unit"] == "ms" else 1
@@ -332,7 +334,9 @@ def grouped(r, x, made):
         made["fields"].append((("binary", r.choice("+-*"), aggregate(r, x), x.constant("number")), "h"))
     if chance(r, 0.2):
         made["fields"].append((("window", r.choice(["start", "end"])), "w"))
-    if chance(r, 0.25):
+    if chance(r, 0.1):
+        made["having"] = ("binary", r.choice(COMPARISONS), aggregate(r, x), x.constant("number"))
+    elif chance(r, 0.25):
         made["having"] = ("binary", r.choice(COMPARISONS), ("aggregate", "count", [], False, None), ("const", r.randint(0, 3)))
     if chance(r, 0.2) and made["group"]:
         made["order"] = [(made["group"][0], chance(r, 0.5))]

@@ -6,7 +6,7 @@
     sources     [(stream, alias)], joins [(kind, on)] between them
     inner       None, or the rule that is the only source;  union  None, or the rules it consists of
     where, group [expressions], having, order [(expression, descending)], limit, distinct
-    window      None, or a dict: kind, unit, length, second, filter, when, begin, emit
+    window      None, or a dict: kind, unit, length, second, filter, when, begin, emit, partition
 """
 import itertools
 
@@ -25,7 +25,8 @@ def window_sql(w):
             + ([str(w["second"])] if w.get("second") else []))
     return (f"{w['kind'].upper()}WINDOW({', '.join(args)})"
             + (f" FILTER (WHERE {sql(w['filter'])})" if w.get("filter") else "")
-            + (f" OVER (WHEN {sql(w['when'])})" if w.get("when") else ""))
+            + (f" OVER (WHEN {sql(w['when'])})" if w.get("when") else "")
+            + (f" OVER (PARTITION BY {expressions.list_sql(w['partition'])})" if w.get("partition") else ""))
 
 
 def from_sql(rule):
@@ -91,8 +92,12 @@ class Rule:
 
         def meets(e):
             return lambda row: self.holds(e, self.scope_of(row))
-        return windows.State(meets(w["begin"]), meets(w["emit"]) if w.get("emit") else None,
-                             meets(w.get("filter")))
+        def state():
+            return windows.State(meets(w["begin"]), meets(w["emit"]) if w.get("emit") else None, meets(w.get("filter")))
+
+        if w.get("partition"):
+            return windows.Partitioned(lambda row: [evaluate(e, self.scope_of(row)) for e in w["partition"]], state)
+        return state()
 
     # -- scopes --
 

@@ -5,6 +5,8 @@ A window is told of rows and of time, and gives a list of firings (start, end, r
 every row it ever saw, and scans them. Times are in ms; a row is (time, source, row).
 """
 
+from . import values
+
 UNIT_MS = {"ms": 1, "ss": 1000, "mi": 60_000, "hh": 3_600_000, "dd": 86_400_000}
 
 
@@ -162,6 +164,24 @@ class State:
     def take(self, row):
         self.rows += [row] if self.wants(row) else []
         return self
+
+    def time(self, _):
+        return []
+
+
+class Partitioned:
+    """A window of its own for each value of PARTITION BY."""
+
+    def __init__(self, key_of, make):
+        self.key_of, self.make = key_of, make  # of a row; of a window
+        self.parts = []
+
+    def row(self, row, triggers):
+        key = self.key_of(row)
+        part = next((w for k, w in self.parts if values.same(k, key)), None)
+        if part is None:
+            self.parts.append((key, part := self.make()))
+        return part.row(row, triggers)
 
     def time(self, _):
         return []
