@@ -46,14 +46,13 @@ static int make_room(struct window *w)
 struct firing *firing_of(struct window *w, int64_t at)
 {
     size_t i = lower_bound(w, at);
-    struct firing *place = w->firings + w->first_firing + i;
-    if (i < w->n_firings && place->at == at) {
-        return place;
+    if (i < w->n_firings && w->firings[w->first_firing + i].at == at) {
+        return &w->firings[w->first_firing + i];
     }
     if (make_room(w) < 0) {
         return NULL;
     }
-    place = w->firings + w->first_firing + i;
+    struct firing *place = w->firings + w->first_firing + i;
     memmove(place + 1, place, (w->n_firings - i) * sizeof(*place));
     *place = (struct firing){.at = at};
     w->n_firings++;
