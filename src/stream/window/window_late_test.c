@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Late rows against a plain list: sliding windows with allowed lateness, of rows in random
- * disorder, saved and loaded in between. The model keeps all rows it was given and, at each firing,
- * scans them. The seed is printed and may be given: SEED=n.
+ * Late rows against a plain list: sliding, tumbling and hopping windows with allowed lateness, of
+ * rows in random disorder, saved and loaded in between. The model keeps all rows it was given and,
+ * at each firing, scans them. The seed is printed and may be given: SEED=n.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,14 +31,16 @@ struct world {
     struct window_spec spec;
     struct aggregate_call calls[4];
     struct window *window;
-    struct item rows[ROWS]; /* in order of time, then of coming */
+    struct item rows[ROWS]; /* in order of place_of(), then of coming */
     int n_rows;
     int64_t triggers[ROWS]; /* that wait, in order */
     int n_triggers;
     struct fired fired[FIRINGS];
     int n_fired;
     int64_t now, disorder;
-    bool scans; /* an aggregate that cannot be merged is there */
+    int64_t next_end;    /* of tumbling and hopping windows; -1 = no row came yet */
+    int64_t first_start; /* what the first of them says for its start; INT64_MIN = it has fired */
+    bool scans;          /* an aggregate that cannot be merged is there */
     struct buf got, want;
     unsigned seed;
 };
@@ -91,6 +93,11 @@ static void on_error(void *arg, const struct row *row, const struct err *err)
 
 /* ---- the model ---- */
 
+static bool slides(const struct world *t)
+{
+    return t->spec.kind == AST_WINDOW_SLIDING;
+}
+
 static void want_group(struct world *t, const struct item **rows, int n)
 {
     int64_t sum = 0, most = INT64_MIN;
@@ -105,20 +112,27 @@ static void want_group(struct world *t, const struct item **rows, int n)
     (void)buf_printf(&t->want, "] ]");
 }
 
-static void want_fire(struct world *t, struct fired *f)
+static void want_fire(struct world *t, const struct fired *f)
 {
     const struct window_spec *s = &t->spec;
-    int64_t end = f->at + s->delay, from = f->at - s->length;
-    int64_t until = s->delay > 0 ? end : end + 1;
+    int64_t end = f->at + s->delay, from = f->at - s->length, start = from;
+    int64_t until = slides(t) && s->delay == 0 ? end + 1 : end;
     const struct item *in[ROWS];
     int n = 0;
-    (void)buf_printf(&t->want, "%lld-%lld #%lld:", (long long)from, (long long)end,
-                     (long long)f->corrections);
     for (int i = 0; i < t->n_rows; i++) {
         if (t->rows[i].at >= from && t->rows[i].at < until) {
             in[n++] = &t->rows[i];
         }
     }
+    if (!slides(t) && f->corrections == 0 && t->first_start != INT64_MIN) {
+        start = t->first_start;
+        t->first_start = INT64_MIN;
+    }
+    if (n == 0) { /* grouped by keys: nothing to show */
+        return;
+    }
+    (void)buf_printf(&t->want, "%lld-%lld #%lld:", (long long)start, (long long)end,
+                     (long long)f->corrections);
     for (bool told[KEYS] = {false}, all = false; n > 0 && !all;) {
         const struct item *group[ROWS];
         int64_t key = -1;
@@ -155,14 +169,29 @@ static struct fired *model_fired(struct world *t, int64_t at)
     return &t->fired[i];
 }
 
+/* What rows are ordered by: their time; between two cuts of a tumbling or hopping window they stand
+ * as they came. */
+static int64_t place_of(const struct world *t, int64_t at)
+{
+    int64_t step = t->spec.interval, length = t->spec.length;
+    if (slides(t)) {
+        return at;
+    }
+    return MIN_OF((at / step + 1) * step, ((at + length) / step + 1) * step - length);
+}
+
 static void model_row(struct world *t, const struct item *r)
 {
     int i = t->n_rows++;
-    for (; i > 0 && t->rows[i - 1].at > r->at; i--) {
+    for (; i > 0 && place_of(t, t->rows[i - 1].at) > place_of(t, r->at); i--) {
         t->rows[i] = t->rows[i - 1];
     }
     t->rows[i] = *r;
-    if (t->spec.when && r->key != 0) {
+    if (!slides(t) && t->next_end < 0) {
+        t->next_end = (r->at / t->spec.interval + 1) * t->spec.interval;
+        t->first_start = t->spec.kind == AST_WINDOW_HOPPING ? r->at - t->spec.interval : r->at;
+    }
+    if (!slides(t) || (t->spec.when && r->key != 0)) {
         return;
     }
     if (r->at >= t->now || r->at + t->spec.delay > t->now) {
@@ -178,7 +207,14 @@ static void model_row(struct world *t, const struct item *r)
 /* All firings so far that have the late row. */
 static void model_correct(struct world *t, int64_t at)
 {
-    for (int i = 0; i < t->n_fired; i++) {
+    int64_t step = t->spec.interval;
+    for (int64_t e = slides(t) ? t->next_end : (at / step + 1) * step;
+         e < t->next_end && e - t->spec.length <= at; e += step) {
+        struct fired *f = model_fired(t, e);
+        f->corrections++;
+        want_fire(t, f);
+    }
+    for (int i = 0; slides(t) && i < t->n_fired; i++) {
         struct fired *f = &t->fired[i];
         bool has = t->spec.delay > 0 ? at < f->at + t->spec.delay : at <= f->at;
         if (has && at >= f->at - t->spec.length) {
@@ -190,6 +226,10 @@ static void model_correct(struct world *t, int64_t at)
 
 static void model_time(struct world *t)
 {
+    while (t->next_end >= 0 && t->next_end <= t->now) {
+        want_fire(t, &(struct fired){.at = t->next_end});
+        t->next_end += t->spec.interval;
+    }
     while (t->n_triggers > 0 && t->triggers[0] + t->spec.delay <= t->now) {
         struct fired now = {.at = t->triggers[0]};
         memmove(t->triggers, t->triggers + 1, (size_t)--t->n_triggers * sizeof(*t->triggers));
@@ -221,6 +261,25 @@ static void make_statement(struct world *t)
                                    .n_aggregates = 4,
                                    .needs_rows = t->scans,
                                    .grouped = true};
+    int64_t kind = pick(4); /* half of them slide */
+    if (kind < 2) {
+        bool hops = kind == 1;
+        t->spec.kind = hops ? AST_WINDOW_HOPPING : AST_WINDOW_TUMBLING;
+        t->spec.interval = (1 + pick(50)) * MS;
+        t->spec.length = t->spec.interval + (hops ? pick(100) * MS : 0);
+        t->spec.delay = 0;
+        t->spec.when = NULL;
+        t->spec.n_keys = 1;
+    }
+}
+
+/* A late row of `at` can still be taken. */
+static bool takes(const struct world *t, int64_t at)
+{
+    if (slides(t)) {
+        return at >= t->now - t->spec.lateness;
+    }
+    return t->next_end >= 0 && at >= t->next_end - t->spec.length - t->spec.lateness;
 }
 
 static void save_and_load(struct world *t)
@@ -245,7 +304,7 @@ static void push(struct world *t, const struct item *r)
         model_row(t, r);
         assert_int_equal(window_push(t->window, 0, row), 0);
     } else {
-        bool taken = r->at >= t->now - t->spec.lateness;
+        bool taken = takes(t, r->at);
         assert_int_equal(window_correct(t->window, 0, row), taken);
         if (taken) {
             model_row(t, r);
@@ -264,12 +323,15 @@ static void one_round(unsigned seed, bool scans)
     srand(seed);
     make_statement(t);
     t->disorder = pick(40);
+    t->next_end = -1;
+    t->first_start = INT64_MIN;
     assert_int_equal(window_new(&t->spec, on_emit, on_error, t, &t->window, &err), 0);
     int64_t ahead = 0;
     for (int i = 0; i < ROWS; i++) {
         bool late = pick(100) < t->disorder;
         ahead += pick(3) == 0 ? 0 : pick(10) * MS;
-        struct item r = {late ? MAX_OF(t->now - pick(300) * MS, 0) : ahead, pick(KEYS), pick(100)};
+        int64_t behind = t->now - pick(300) * MS;
+        struct item r = {late ? MAX_OF(behind, 0) : ahead, pick(KEYS), pick(100)};
         push(t, &r);
         if (pick(3) > 0 && ahead > t->now) {
             t->now = ahead; /* rows of this very time may still come: they are not late */
@@ -295,7 +357,7 @@ static void one_round(unsigned seed, bool scans)
     mem_free(t);
 }
 
-static void sliding_windows_are_corrected_as_a_list_of_all_rows_says(void **state)
+static void windows_are_corrected_as_a_list_of_all_rows_says(void **state)
 {
     (void)state;
     const char *given = getenv("SEED");
@@ -352,6 +414,7 @@ static void a_window_goes_on_when_an_allocation_fails(void **state)
         struct world *t = mem_zalloc(sizeof(*t));
         srand(7);
         make_statement(t);
+        t->spec.kind = AST_WINDOW_SLIDING;
         t->spec.length = 60 * MS;
         t->spec.lateness = 80 * MS;
         t->spec.delay = 0;
@@ -380,6 +443,7 @@ static void a_limit_of_memory_is_told_and_leaves_nothing_behind(void **state)
     struct err err;
     srand(7);
     make_statement(t);
+    t->spec.kind = AST_WINDOW_SLIDING;
     t->spec.length = 5000 * MS;
     t->spec.lateness = 100 * MS;
     t->spec.delay = 0;
@@ -421,7 +485,7 @@ static void a_limit_of_memory_is_told_and_leaves_nothing_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sliding_windows_are_corrected_as_a_list_of_all_rows_says),
+        cmocka_unit_test(windows_are_corrected_as_a_list_of_all_rows_says),
         cmocka_unit_test(a_window_goes_on_when_an_allocation_fails),
         cmocka_unit_test(a_limit_of_memory_is_told_and_leaves_nothing_behind),
     };

@@ -146,6 +146,9 @@ static int fire_next(struct window *w, bool *ret_empty)
     w->last_end = end;
     align(w, end);
     int64_t kept = start_of(w, w->next_end) - w->spec.lateness;
+    if (w->spec.kind == AST_WINDOW_HOPPING && w->spec.lateness > 0) {
+        kept -= w->spec.length; /* the windows of a late row begin so long before it */
+    }
     drop_slices(w, kept);
     firings_forget(w, kept + 1);
     return rc;
