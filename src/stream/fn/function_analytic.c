@@ -68,12 +68,12 @@ static int latest_step(void *state, struct eval *ev, const struct value *args, u
                        struct value *ret, struct err *err)
 {
     struct kept *k = state;
-    *ret = args[0];
-    if (value_is_null(&args[0])) {
+    if (ev->skip || value_is_null(&args[0])) {
         *ret = k->some ? k->value : argc > 1 ? args[1] : VALUE_OF_NULL;
         return 0;
     }
-    return ev->skip ? 0 : told(kept_set(k, &args[0]), err);
+    *ret = args[0];
+    return told(kept_set(k, &args[0]), err);
 }
 
 /* changed_col(ignore_null, x) */

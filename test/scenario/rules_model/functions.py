@@ -250,3 +250,15 @@ ANALYTIC = {
     "acc_max": accumulate(extreme(True)),
     "acc_min": accumulate(extreme(False)),
 }
+
+# What a row gives that does not meet WHEN: nothing is taken in.
+SKIPPED = {
+    "lag": lag,
+    "latest": lambda before, args: latest(before, [None] + args[1:]),
+    "had_changed": lambda before, args: False,
+    "changed_col": lambda before, args: None,
+    "acc_sum": lambda before, args: float(sum_(before) or 0),
+    "acc_count": lambda before, args: len(first_arguments(before)),
+    "acc_max": lambda before, args: float(extreme(True)(before) or 0),
+    "acc_min": lambda before, args: float(extreme(False)(before) or 0),
+}

@@ -223,7 +223,7 @@ def analytic(r, x):
             "had_changed": lambda: [("const", chance(r, 0.5)), v] + ([x.leaf("number")] if chance(r, 0.3) else []),
             "changed_col": lambda: [("const", chance(r, 0.5)), v]}.get(name, lambda: [v])()
     partition = [x.field("string") or x.leaf("string")] if chance(r, 0.4) else []
-    return ("analytic", name, args, partition, None)
+    return ("analytic", name, args, partition, x.boolean(1) if chance(r, 0.3) else None)
 
 
 def empty_rule(sources):

@@ -236,7 +236,7 @@ class Rule:
                     computed[id(e)] = functions.ANALYTIC[name](before, arguments)
                     taken.append((key, arguments))
                 else:
-                    raise NotImplementedError("the generator makes WHEN for lag and latest only")
+                    computed[id(e)] = functions.SKIPPED[name](before, arguments)
             return True
         except Wrong:
             return False
