@@ -60,8 +60,8 @@ struct plan {
     uint32_t n_sources;
     struct plan_analytic *analytics;
     uint32_t n_analytics;
-    struct expr *filter;       /* before the window, over source 0; NULL = none */
-    bool columnar;             /* no window, join, group: rows go straight to the projection */
+    struct expr *filter;        /* before the window, over source 0; NULL = none */
+    bool columnar;              /* no window, join, group: rows go straight to the projection */
     struct window_spec *window; /* NULL: columnar; `rule`, `zone` and limits are the rule's */
     struct expr *having;
     struct plan_field *fields;
