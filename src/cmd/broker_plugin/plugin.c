@@ -6,7 +6,7 @@
  * It runs on the broker's only thread and never waits: settings are small local files, read when
  * the broker reloads (SIGHUP) or, for the topics, when the ring says that they changed; a full ring
  * drops. A file that is broken is told once with its line, and what was read before stays in force.
- * The files and the options are written by part/data/broker.c, which has checked them.
+ * The files and the options are written by part/data/broker/broker.c, which has checked them.
  */
 #include <errno.h>
 #include <openssl/crypto.h>

@@ -17,7 +17,7 @@
 #include "io/file.h"
 #include "io/loop.h"
 #include "net/http_server.h"
-#include "part/data/broker.h"
+#include "part/data/broker/broker.h"
 #include "part/data/data.h"
 
 #define STOP_GRACE_MS 5000

@@ -15,7 +15,7 @@
 #include "data_private.h"
 #include "placement.h"
 #include "replay.h"
-#include "sink.h"
+#include "part/data/sink/sink.h"
 
 #define INTERVAL_US (INT64_C(300) * 1000 * 1000)
 

@@ -6,15 +6,15 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "broker.h"
+#include "part/data/broker/broker.h"
 #include "io/file.h"
 #include "placement.h"
 #include "objects.h"
-#include "rest.h"
+#include "part/data/rest/rest.h"
 #include "schemas.h"
-#include "sink.h"
-#include "source_http_push.h"
-#include "source_mqtt.h"
+#include "part/data/sink/sink.h"
+#include "part/data/source/source_http_push.h"
+#include "part/data/source/source_mqtt.h"
 #include "topics.h"
 
 #define CLOCK_MIN_MS 1

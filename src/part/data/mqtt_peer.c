@@ -3,7 +3,7 @@
 #include "mqtt_peer.h"
 
 #include "base/mem.h"
-#include "broker.h"
+#include "part/data/broker/broker.h"
 #include "data_private.h"
 #include "endpoint.h"
 

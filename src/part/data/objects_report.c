@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "objects_private.h"
-#include "sink.h"
-#include "source.h"
+#include "part/data/sink/sink.h"
+#include "part/data/source/source.h"
 #include "sync/digest.h"
 #include "sync/placed.h"
 

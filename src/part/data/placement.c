@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "schemas.h"
 #include "shard_events.h"
-#include "source.h"
+#include "part/data/source/source.h"
 #include "topics.h"
 
 /* ---- what the shards tell ---- */

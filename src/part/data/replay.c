@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "placement.h"
-#include "sink.h"
+#include "part/data/sink/sink.h"
 
 static bool can_go_back(const struct source *s)
 {

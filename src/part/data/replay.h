@@ -15,7 +15,7 @@
 #define PART_DATA_REPLAY_H
 
 #include "data_private.h"
-#include "source.h"
+#include "part/data/source/source.h"
 
 struct rule_read {
     struct data_stream *stream;

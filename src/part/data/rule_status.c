@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "data_private.h"
 #include "placement.h"
-#include "sink.h"
-#include "source.h"
+#include "part/data/sink/sink.h"
+#include "part/data/source/source.h"
 
 static const char *const state_names[RULE_STATE_NR] = {
     [RULE_STOPPED] = "stopped",

@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "data_private.h"
 #include "placement.h"
-#include "sink.h"
+#include "part/data/sink/sink.h"
 
 /* ---- definitions ---- */
 

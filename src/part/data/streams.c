@@ -8,7 +8,7 @@
 #include "data_private.h"
 #include "replay.h"
 #include "placement.h"
-#include "source.h"
+#include "part/data/source/source.h"
 #include "stream/sql/sql.h"
 
 static void free_stream(void *p)

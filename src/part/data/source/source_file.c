@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "io/file.h"
 #include "source.h"
 

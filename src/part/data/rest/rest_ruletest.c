@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "net/ws.h"
 #include "rest_private.h"
-#include "schemas.h"
-#include "sink.h"
+#include "part/data/schemas.h"
+#include "part/data/sink/sink.h"
 
 #define TRIAL_MS (10 * 60 * 1000)
 #define TRIALS_MAX 64

@@ -6,7 +6,7 @@
  */
 #include "base/log.h"
 #include "base/mem.h"
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "io/stream.h"
 #include "io/tcp.h"
 #include "socket_frames.h"

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "io/file.h"
 #include "rest_private.h"
-#include "schemas.h"
+#include "part/data/schemas.h"
 
 static int by_name(const void *a, const void *b)
 {

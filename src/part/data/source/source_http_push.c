@@ -8,10 +8,10 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "data_private.h"
-#include "endpoint.h"
+#include "part/data/data_private.h"
+#include "part/data/endpoint.h"
 #include "net/http_server.h"
-#include "rest.h"
+#include "part/data/rest/rest.h"
 #include "source.h"
 
 struct push {

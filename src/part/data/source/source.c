@@ -11,10 +11,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/yaml.h"
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "io/file.h"
-#include "placement.h"
-#include "replay.h"
+#include "part/data/placement.h"
+#include "part/data/replay.h"
 #include "source_inbox.h"
 #include "stream/sql/sql.h"
 

@@ -3,7 +3,7 @@
 #ifndef PART_DATA_REST_PRIVATE_H
 #define PART_DATA_REST_PRIVATE_H
 
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "net/http_server.h"
 #include "rest.h"
 

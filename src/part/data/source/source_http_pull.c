@@ -8,8 +8,8 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "data_private.h"
-#include "endpoint.h"
+#include "part/data/data_private.h"
+#include "part/data/endpoint.h"
 #include "source.h"
 
 struct pull {

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "rest_private.h"
-#include "source.h"
+#include "part/data/source/source.h"
 #include "stream/sql/sql.h"
 
 static const char *noun(bool table)

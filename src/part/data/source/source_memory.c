@@ -2,9 +2,9 @@
 /* The memory source: events of memory topics; DATASOURCE is a topic or a filter with wildcards. */
 #include "base/mem.h"
 #include "codec/mqtt_topic.h"
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "source.h"
-#include "topics.h"
+#include "part/data/topics.h"
 
 struct memory {
     struct source source;

@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "rest_private.h"
-#include "sink.h"
+#include "part/data/sink/sink.h"
 
 static struct data_rule *find(struct rest_call *c, const char *prefix)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The MQTT sink: topic, qos, retained; see mqtt_peer.h for the broker. */
 #include "base/mem.h"
-#include "data_private.h"
-#include "mqtt_peer.h"
-#include "mqtt_share.h"
+#include "part/data/data_private.h"
+#include "part/data/mqtt_peer.h"
+#include "part/data/mqtt_share.h"
 #include "sink.h"
 
 struct mqtt {

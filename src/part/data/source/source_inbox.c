@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "data_private.h"
-#include "replay.h"
-#include "sink_log.h"
+#include "part/data/data_private.h"
+#include "part/data/replay.h"
+#include "part/data/sink/sink_log.h"
 
 #define INBOX_BYTES ((uint64_t)256 << 20)
 #define HEAD 12

@@ -2,9 +2,9 @@
 /* Sinks without a peer: log (to be read by people), nop (to measure), memory (to other rules). */
 #include "base/log.h"
 #include "base/mem.h"
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "sink.h"
-#include "topics.h"
+#include "part/data/topics.h"
 
 static int open_nothing(struct sink *s, struct err *err)
 {

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "endpoint.h"
+#include "part/data/endpoint.h"
 #include "sink.h"
 
 #define ANSWER_MAX ((size_t)64 << 10)

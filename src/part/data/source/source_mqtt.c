@@ -10,10 +10,10 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "broker.h"
+#include "part/data/broker/broker.h"
 #include "codec/mqtt_topic.h"
-#include "data_private.h"
-#include "mqtt_peer.h"
+#include "part/data/data_private.h"
+#include "part/data/mqtt_peer.h"
 #include "source_inbox.h"
 
 #define META_MEMBERS 5

@@ -4,7 +4,7 @@
  * fast as rules take them), again from the first when `loop` is true (the default).
  */
 #include "base/mem.h"
-#include "data_private.h"
+#include "part/data/data_private.h"
 #include "source.h"
 
 #define PART 256u /* events of a delivery */

@@ -3,7 +3,7 @@
 #include "sink_encode.h"
 
 #include "base/mem.h"
-#include "schemas.h"
+#include "part/data/schemas.h"
 #include "stream/fn/compress.h"
 #include "template.h"
 
