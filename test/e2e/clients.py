@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -34,6 +35,11 @@ class Kubectl:
 
     def within(self, namespace):
         return Kubectl(self.kubeconfig, self.home, self.binary, namespace, self.netns)
+
+    def forget(self):
+        """Its idea of which kinds there are: kubectl 1.20 keeps it for ten minutes and believes it."""
+        for cache in (self.home / "cache", self.home / ".kube" / "cache"):
+            shutil.rmtree(cache, ignore_errors=True)
 
     def command(self, *args):
         command = ["nsenter", f"--net=/run/netns/{self.netns}", "--"] if self.netns else []

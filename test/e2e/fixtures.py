@@ -121,7 +121,9 @@ def k(admin, ns):
 @pytest.fixture(scope="module", params=["kubectl", "kubectl-1.20"])
 def client(request, center):
     """kubectl, once the machine's own and once Debian's."""
-    return center.kubectl("kubectl" if request.param == "kubectl" else old_kubectl())
+    kubectl = center.kubectl("kubectl" if request.param == "kubectl" else old_kubectl())
+    kubectl.forget()  # kinds that another file made and removed
+    return kubectl
 
 
 @pytest.fixture
