@@ -22,6 +22,7 @@ static uint16_t default_port(struct str scheme)
 int endpoint_split(struct str url, struct str *ret_scheme, char **ret_host, uint16_t *ret_port,
                    struct str *ret_path, struct err *err)
 {
+    url = url.p ? url : STR_LIT(""); /* none was given */
     const char *mark = memmem(url.p, url.n, "://", 3);
     struct str rest = url, scheme = STR_LIT(""), authority, host, port;
     uint64_t number;
